@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT
+
+// Package dispatch decides where user code runs, and is the only place where it does: on a task thread of an elastic
+// or bounded pool, or at once on the goroutine that asks. It knows nothing of sockets, loops or HTTP: a task is
+// something to run.
+//
+// # Policies
+//
+// PolicyPool gives every task to a task thread. PolicyInline runs every task where it was made, which on an event loop
+// is right only for tasks known never to block. (PolicyAdaptive, which learns from each kind of task which of the two
+// it needs, belongs between them: Place is where it will decide, and Done is what it will learn from.)
+//
+// # The pool
+//
+// Task threads are goroutines that are kept between tasks. The queue is first in, first out. An elastic pool
+// (Threads == 0) never makes a task wait for another to end, since handlers may wait for each other: whenever the
+// queue holds a task, at least one thread is on its way to take it, and a thread that takes one while others are
+// queued sends the next thread on its way first. So a burst of quick tasks is done by few threads, and a burst of
+// sleeping ones gets a thread each. A bounded pool stops making threads at its bound, and refuses with ErrQueueFull
+// when the queue is at its own.
+package dispatch
