@@ -109,6 +109,10 @@ type Sockets interface {
 	// CloseWrite sends the end of the stream (FIN) behind what was written.
 	CloseWrite(fd FD) error
 
+	// Abort ends both directions at once and keeps the descriptor: reads and writes under way or later fail or find the
+	// end, and the Poller reports Hangup. The loop uses it where a task still has the connection. Any goroutine.
+	Abort(fd FD) error
+
 	// Close closes the descriptor.
 	Close(fd FD) error
 }
