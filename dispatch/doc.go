@@ -8,7 +8,7 @@
 //
 // PolicyPool gives every task to a task thread. PolicyInline runs every task where it was made, which on an event loop
 // is right only for tasks known never to block. (PolicyAdaptive, which learns from each kind of task which of the two
-// it needs, belongs between them: Place is where it will decide, and Done is what it will learn from.)
+// it needs, belongs between them: Place is where it will decide.)
 //
 // # The pool
 //
@@ -18,4 +18,13 @@
 // queued sends the next thread on its way first. So a burst of quick tasks is done by few threads, and a burst of
 // sleeping ones gets a thread each. A bounded pool stops making threads at its bound, and refuses with ErrQueueFull
 // when the queue is at its own.
+//
+// Idle threads park in a stack, and the one that parked last is sent first. There may be a limited number of them; a
+// thread that finds the stack full ends. There is no timer and nothing at package level: a Dispatcher's goroutines are
+// its threads, and Close waits for them.
+//
+// # What goes wrong
+//
+// A task that panics or calls runtime.Goexit costs itself only. This is the one package that recovers, so it is where
+// a panic of user code ends: Task.Panicked says what to do about it.
 package dispatch

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+)
+
+// Errors of Submit. The task was not taken: neither Run nor Panicked will be called.
+var (
+	// ErrQueueFull: a bounded pool has as many tasks as it may have.
+	ErrQueueFull = errors.New("dispatch: queue full")
+	// ErrClosed: Close was called.
+	ErrClosed = errors.New("dispatch: closed")
+)
+
+// A Config says how a Dispatcher works. The zero value is an elastic pool that runs every task on a thread.
+type Config struct {
+	// Policy says where tasks run.
+	Policy Policy
+
+	// Threads bounds the task threads; 0 means elastic: as many as there are tasks that block.
+	Threads int
+
+	// Queue bounds the tasks that wait for one of the Threads; 0 means that any number may. A pool with bounds has at
+	// most Threads+Queue tasks at once, and refuses the next. An elastic pool has no queue to bound.
+	Queue int
+
+	// Depth, when not nil, is called with the number of waiting tasks when one was queued behind more others than there
+	// are threads free to take them, of the Threads there may be. It is called by Submit, at most once a second, with
+	// the largest number since the last call: what was larger within the second is told by the first Submit after it.
+	// Two goroutines call it at once only if a call takes longer than a second.
+	Depth func(waiting int)
+}
+
+// validate returns an error that names the first wrong setting.
+func (c Config) validate() error {
+	switch {
+	case c.Policy > PolicyInline:
+		return fmt.Errorf("dispatch: Policy: no such policy: %v", c.Policy)
+	case c.Threads < 0:
+		return fmt.Errorf("dispatch: Threads: %d is negative", c.Threads)
+	case c.Queue < 0:
+		return fmt.Errorf("dispatch: Queue: %d is negative", c.Queue)
+	case c.Queue > 0 && c.Threads == 0:
+		return errors.New("dispatch: Queue: an elastic pool has no bound (set Threads too)")
+	}
+	return nil
+}
+
+// A Dispatcher runs tasks by one policy. It has a pool under every policy, since some tasks need a thread wherever
+// others run; the pool has no threads before it has had tasks. All methods may be called by any goroutine.
+type Dispatcher struct {
+	policy   Policy
+	panicked atomic.Uint64
+	pool     pool
+}
+
+// New returns a Dispatcher, or an error that names the setting that is wrong.
+func New(c Config) (*Dispatcher, error) {
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	d := &Dispatcher{policy: c.Policy}
+	d.pool.init(c, &d.panicked)
+	return d, nil
+}
+
+// Place says where a task of this kind should run. A kind is a hash of what makes requests alike, which is their
+// method and route; no policy looks at it yet.
+func (d *Dispatcher) Place(kind uint32) Place {
+	_ = kind
+	if d.policy == PolicyInline {
+		return Here
+	}
+	return OnThread
+}
+
+// Submit gives t to a task thread. It does not wait, and allocates nothing but threads and queue slots that were not
+// there before. It returns ErrQueueFull, ErrClosed or nil.
+func (d *Dispatcher) Submit(t Task) error {
+	return d.pool.submit(t)
+}
+
+// Run runs t on this goroutine, whether or not the Dispatcher is closed, and reports whether t.Run returned. When
+// t.Run panicked, t.Panicked has been called. When it ended the goroutine with runtime.Goexit, t.Panicked has been
+// called with ErrGoexit and Run does not return: a caller that is a loop needs a deferred function to go on elsewhere.
+func (d *Dispatcher) Run(t Task) (ok bool) {
+	return guard(t, &d.panicked)
+}
+
+// Close lets the pool take no more tasks, lets idle threads end, and waits until all tasks that were taken have run
+// and their threads have ended, or until ctx ends: then it returns ctx.Err() and the tasks go on, queued ones too. It
+// may be called again, to wait again. A task that calls it waits for itself.
+func (d *Dispatcher) Close(ctx context.Context) error {
+	return d.pool.close(ctx)
+}
+
+// Stats are numbers of one moment and, below them, counts since New.
+type Stats struct {
+	Threads int // task threads, whatever they do
+	Idle    int // of these, parked
+	Running int // of these, inside a task
+	Queued  int // tasks that wait for a thread
+
+	Submitted uint64 // tasks that Submit took
+	Refused   uint64 // tasks that Submit answered with ErrQueueFull
+	Panicked  uint64 // tasks that panicked or called runtime.Goexit, with Submit or Run
+	Started   uint64 // threads started
+	Woken     uint64 // times that a parked thread was sent to the queue
+}
+
+// Stats returns the numbers of now.
+func (d *Dispatcher) Stats() Stats {
+	p := &d.pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return Stats{
+		Threads: p.live, Idle: p.idleCount, Running: p.running, Queued: p.tasks.count,
+		Submitted: p.submitted, Refused: p.refused, Panicked: d.panicked.Load(), Started: p.started, Woken: p.woken,
+	}
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+
+package dispatch
+
+// minQueueSlots is what a queue keeps for good: 1 KiB, so that a pool which keeps up with its tasks never allocates.
+const minQueueSlots = 64
+
+// A queue is a first-in-first-out ring of tasks. The waiting ones are slots[head], slots[head+1], ... around the end;
+// all other slots are nil, so that a finished task is not kept from the garbage collector. len(slots) is zero or a
+// power of two. It doubles when full and halves when a quarter full, so that the memory of a burst goes with the
+// burst, and each move of n tasks has been paid for by at least n/2 pushes or pops.
+type queue struct {
+	slots []Task
+	head  int
+	count int
+}
+
+func (q *queue) push(t Task) {
+	if q.count == len(q.slots) {
+		q.resize(max(minQueueSlots, 2*len(q.slots)))
+	}
+	q.slots[(q.head+q.count)&(len(q.slots)-1)] = t
+	q.count++
+}
+
+// pop returns the oldest task, or nil when there is none.
+func (q *queue) pop() Task {
+	if q.count == 0 {
+		return nil
+	}
+	t := q.slots[q.head]
+	q.slots[q.head] = nil
+	q.head = (q.head + 1) & (len(q.slots) - 1)
+	q.count--
+	if len(q.slots) > minQueueSlots && q.count <= len(q.slots)/4 {
+		q.resize(len(q.slots) / 2)
+	}
+	return t
+}
+
+// resize moves the tasks to a ring of the given size, oldest first.
+func (q *queue) resize(size int) {
+	slots := make([]Task, size)
+	n := copy(slots, q.slots[q.head:min(q.head+q.count, len(q.slots))])
+	copy(slots[n:], q.slots[:q.count-n])
+	q.slots, q.head = slots, 0
+}
