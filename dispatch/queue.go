@@ -2,8 +2,9 @@
 
 package dispatch
 
-// minQueueSlots is what a queue keeps for good: 1 KiB, so that a pool which keeps up with its tasks never allocates.
-const minQueueSlots = 64
+// minQueueSlots is what a queue keeps for good: 4 KiB, so that a pool which keeps up with bursts of a few loops never
+// allocates.
+const minQueueSlots = 256
 
 // A queue is a first-in-first-out ring of tasks. The waiting ones are slots[head], slots[head+1], ... around the end;
 // all other slots are nil, so that a finished task is not kept from the garbage collector. len(slots) is zero or a
