@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+
+// Echo answers every request with what the server made of it, as JSON: the application that a request parser is
+// examined with. GET /__log?peer=IP:PORT lists the requests that came over one client connection.
+package main
+
+import (
+	"flag"
+	"log"
+	"net/http"
+
+	"github.com/waitress-go/waitress"
+)
+
+func main() {
+	listen := flag.String("listen", "127.0.0.1:8080", "`HOST:PORT` to serve on")
+	policy := waitress.PolicyPool
+	flag.TextVar(&policy, "policy", policy, "where handlers run: pool or inline")
+	flag.Parse()
+
+	app := &echo{log: newRequestLog(maxLogRequests, maxLogBytes)}
+	if err := waitress.Serve(app, waitress.Listen(*listen), waitress.WithPolicy(policy)); err != nil {
+		log.Fatal(err)
+	}
+}
+
+var _ http.Handler = (*echo)(nil)
