@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT
+
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
+
+package waitress
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+
+	"github.com/panjf2000/gnet/v2/pkg/socket"
+	"github.com/waitress-go/waitress/reactor"
+	"golang.org/x/sys/unix"
+)
+
+var _ reactor.Sockets = sockets{}
+
+// sockets are the operations on connected stream sockets, TCP and Unix. It has no state: the descriptor is all.
+type sockets struct{}
+
+func newSockets() reactor.Sockets { return sockets{} }
+
+func (sockets) Read(fd reactor.FD, p []byte) (int, error) {
+	for {
+		n, errno := sysRead(int(fd), p)
+		switch {
+		case errno == 0 && n > 0:
+			return n, nil
+		case errno == 0:
+			return 0, io.EOF
+		case errno != unix.EINTR:
+			return 0, socketError("read", errno)
+		}
+	}
+}
+
+func (sockets) Peek(fd reactor.FD) (int, error) {
+	var p [1]byte
+	for {
+		n, _, err := unix.Recvfrom(int(fd), p[:], unix.MSG_PEEK)
+		switch errno := errnoOf(err); {
+		case errno == 0 && n > 0:
+			return n, nil
+		case errno == 0:
+			return 0, io.EOF
+		case errno != unix.EINTR:
+			return 0, socketError("recvfrom", errno)
+		}
+	}
+}
+
+func (sockets) Write(fd reactor.FD, p []byte) (int, error) {
+	for {
+		n, errno := sysWrite(int(fd), p)
+		switch errno {
+		case 0:
+			return n, nil
+		case unix.EINTR:
+		default:
+			return 0, socketError("write", errno)
+		}
+	}
+}
+
+func (sockets) CloseWrite(fd reactor.FD) error {
+	if err := unix.Shutdown(int(fd), unix.SHUT_WR); err != nil {
+		return socketError("shutdown", errnoOf(err))
+	}
+	return nil
+}
+
+// Abort finds the connection gone where the peer was faster.
+func (sockets) Abort(fd reactor.FD) error {
+	if err := unix.Shutdown(int(fd), unix.SHUT_RDWR); err != nil && !errors.Is(err, unix.ENOTCONN) {
+		return os.NewSyscallError("shutdown", err)
+	}
+	return nil
+}
+
+// Close is not tried again after EINTR: the descriptor is gone all the same, and its number may be another's.
+func (sockets) Close(fd reactor.FD) error {
+	if err := unix.Close(int(fd)); err != nil && !errors.Is(err, unix.EINTR) {
+		return os.NewSyscallError("close", err)
+	}
+	return nil
+}
+
+// socketError is what the contract calls a failure of call. The two common ones cost nothing.
+func socketError(call string, errno unix.Errno) error {
+	switch errno {
+	case unix.EAGAIN:
+		return reactor.ErrAgain
+	case unix.ECONNRESET, unix.EPIPE, unix.ETIMEDOUT, unix.ECONNABORTED, unix.ECONNREFUSED, unix.ENOTCONN,
+		unix.ESHUTDOWN, unix.ENETDOWN, unix.ENETUNREACH, unix.ENETRESET, unix.EHOSTDOWN, unix.EHOSTUNREACH:
+		return &systemError{kind: reactor.ErrReset, cause: os.NewSyscallError(call, errno)}
+	}
+	return os.NewSyscallError(call, errno)
+}
+
+// errnoOf returns what package unix gave as an error: 0, or always an Errno.
+func errnoOf(err error) unix.Errno {
+	if err == nil {
+		return 0
+	}
+	var errno unix.Errno
+	if !errors.As(err, &errno) {
+		return unix.EINVAL
+	}
+	return errno
+}
+
+// localAddr returns the address that fd is bound to, as net.Conn.LocalAddr does, or nil if fd has none. network is its
+// listener's: "tcp" or "unix".
+func localAddr(fd reactor.FD, network string) net.Addr {
+	sa, err := unix.Getsockname(int(fd))
+	if err != nil {
+		return nil
+	}
+	addr := socket.SockaddrToTCPOrUnixAddr(sa)
+	if addr == nil || addr.Network()[0] != network[0] {
+		return nil
+	}
+	return addr
+}
+
+// netConn returns a *net.TCPConn or *net.UnixConn for the connection that fd is. It has a descriptor of its own; fd
+// stays the caller's to close. The file takes a third one for a moment, since it must own what it is made of.
+func netConn(fd reactor.FD) (net.Conn, error) {
+	own, err := socket.Dup(int(fd))
+	if err != nil {
+		return nil, os.NewSyscallError("dup", err)
+	}
+	file := os.NewFile(uintptr(own), "connection")
+	defer file.Close()
+	return net.FileConn(file)
+}

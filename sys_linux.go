@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+
+package waitress
+
+import (
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// acceptInherits says that an accepted connection has the TCP options of the socket that listened for it.
+const acceptInherits = true
+
+// sysEpollWait asks what is ready and doesn't wait, so the scheduler need not hear of it. PWAIT, because not every
+// architecture has the plain call.
+func sysEpollWait(epfd int, events []unix.EpollEvent) (int, unix.Errno) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(epfd),
+		uintptr(unsafe.Pointer(unsafe.SliceData(events))), uintptr(len(events)), 0, 0, 0)
+	return int(n), errno
+}
+
+func sysAccept(fd int) (int, syscall.Sockaddr, error) {
+	return syscall.Accept4(fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+}
