@@ -15,8 +15,9 @@ import (
 	"syscall"
 
 	"github.com/panjf2000/gnet/v2/pkg/socket"
-	"github.com/waitress-go/waitress/reactor"
 	"golang.org/x/sys/unix"
+
+	"github.com/waitress-go/waitress/reactor"
 )
 
 var _ reactor.Listener = (*listener)(nil)
@@ -119,7 +120,7 @@ func (l *listener) acceptNext(fd uintptr) bool {
 
 // acceptError is what the contract calls a failure of accept, nil for one that only this connection had.
 func acceptError(err error) error {
-	switch errno := errnoOf(err); errno {
+	switch errno := errnoOf(err); errno { //exhaustive:ignore
 	case unix.EINTR, unix.ECONNABORTED, unix.EPROTO, unix.ECONNRESET, unix.ETIMEDOUT, unix.ENOPROTOOPT,
 		unix.ENETDOWN, unix.ENETUNREACH, unix.EHOSTDOWN, unix.EHOSTUNREACH:
 		return nil

@@ -10,8 +10,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/waitress-go/waitress/reactor"
 	"golang.org/x/sys/unix"
+
+	"github.com/waitress-go/waitress/reactor"
 )
 
 var _ reactor.Poller = (*poller)(nil)
@@ -200,15 +201,14 @@ func (p *poller) waitPark(uintptr) bool {
 func (p *poller) waitPoll() {
 	for {
 		n, errno := sysEpollWait(p.epfd, p.list[:p.room])
-		switch errno {
-		case 0:
+		switch {
+		case errno == 0:
 			p.n = n
-		case unix.EINTR:
-			continue // it would be wrong to park without having polled
-		default:
+			return
+		case errno != unix.EINTR: // it would be wrong to park without having polled
 			p.err = os.NewSyscallError("epoll_wait", errno)
+			return
 		}
-		return
 	}
 }
 

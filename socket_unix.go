@@ -11,8 +11,9 @@ import (
 	"os"
 
 	"github.com/panjf2000/gnet/v2/pkg/socket"
-	"github.com/waitress-go/waitress/reactor"
 	"golang.org/x/sys/unix"
+
+	"github.com/waitress-go/waitress/reactor"
 )
 
 var _ reactor.Sockets = sockets{}
@@ -37,10 +38,9 @@ func (sockets) Read(fd reactor.FD, p []byte) (int, error) {
 }
 
 func (sockets) Peek(fd reactor.FD) (int, error) {
-	var p [1]byte
 	for {
-		n, _, err := unix.Recvfrom(int(fd), p[:], unix.MSG_PEEK)
-		switch errno := errnoOf(err); {
+		n, errno := sysPeek(int(fd))
+		switch {
 		case errno == 0 && n > 0:
 			return n, nil
 		case errno == 0:
@@ -54,11 +54,10 @@ func (sockets) Peek(fd reactor.FD) (int, error) {
 func (sockets) Write(fd reactor.FD, p []byte) (int, error) {
 	for {
 		n, errno := sysWrite(int(fd), p)
-		switch errno {
-		case 0:
+		switch {
+		case errno == 0:
 			return n, nil
-		case unix.EINTR:
-		default:
+		case errno != unix.EINTR:
 			return 0, socketError("write", errno)
 		}
 	}
@@ -89,7 +88,7 @@ func (sockets) Close(fd reactor.FD) error {
 
 // socketError is what the contract calls a failure of call. The two common ones cost nothing.
 func socketError(call string, errno unix.Errno) error {
-	switch errno {
+	switch errno { //exhaustive:ignore
 	case unix.EAGAIN:
 		return reactor.ErrAgain
 	case unix.ECONNRESET, unix.EPIPE, unix.ETIMEDOUT, unix.ECONNABORTED, unix.ECONNREFUSED, unix.ENOTCONN,
@@ -104,23 +103,22 @@ func errnoOf(err error) unix.Errno {
 	if err == nil {
 		return 0
 	}
-	var errno unix.Errno
-	if !errors.As(err, &errno) {
-		return unix.EINVAL
+	if errno, ok := errors.AsType[unix.Errno](err); ok {
+		return errno
 	}
-	return errno
+	return unix.EINVAL
 }
 
-// localAddr returns the address that fd is bound to, as net.Conn.LocalAddr does, or nil if fd has none. network is its
-// listener's: "tcp" or "unix".
+// localAddr returns the address that fd is bound to, as net.Conn.LocalAddr does, or nil if it has none. network is what
+// the address of a Unix socket says of its kind: "unix".
 func localAddr(fd reactor.FD, network string) net.Addr {
 	sa, err := unix.Getsockname(int(fd))
 	if err != nil {
 		return nil
 	}
 	addr := socket.SockaddrToTCPOrUnixAddr(sa)
-	if addr == nil || addr.Network()[0] != network[0] {
-		return nil
+	if u, ok := addr.(*net.UnixAddr); ok {
+		u.Net = network
 	}
 	return addr
 }

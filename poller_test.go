@@ -1,0 +1,1136 @@
+// SPDX-License-Identifier: MIT
+
+package waitress
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/waitress-go/waitress/reactor"
+)
+
+// The poller conformance suite: what reactor.Poller and reactor.Sockets promise, asked of one implementation. It runs
+// here on the system's own, with sockets on the loopback interface.
+//
+// The test's goroutine is the loop, and waits in Wait and nowhere else. What is claimed to come is waited for without a
+// limit but the guard's; what is claimed not to come is looked for in Waits that something else ends.
+
+// A pollerSystem is an implementation under test.
+type pollerSystem struct {
+	newPoller func() (reactor.Poller, error)
+	sockets   reactor.Sockets
+	// pair returns a new connection: its descriptor on the server's side, and the client's side.
+	pair func(t *testing.T) (reactor.FD, pollerPeer)
+	capabilities
+}
+
+// A pollerPeer is the other end of a connection under test. Its methods wait.
+type pollerPeer interface {
+	io.ReadWriteCloser
+	CloseWrite() error
+	// Reset ends the connection without a word: RST.
+	Reset() error
+}
+
+// capabilities are in what the systems differ, as far as tests must know.
+type capabilities struct {
+	conns       int           // how many connections a test may open
+	granularity time.Duration // how much too early a timeout may come
+	allocates   bool          // Wait may allocate
+	resetIsEOF  bool          // a read after a reset may find the end of the stream instead
+}
+
+// systemCapabilities is the only place in the tests that asks for the name of the system.
+func systemCapabilities() capabilities {
+	switch runtime.GOOS {
+	case "windows":
+		// Its clock ticks every 15.6 ms. Wine reads the end of the stream after a reset, and gets slow by thousands.
+		return capabilities{conns: 200, granularity: 16 * time.Millisecond, allocates: true, resetIsEOF: true}
+	default:
+		return capabilities{conns: 500, granularity: time.Millisecond}
+	}
+}
+
+func TestPoller(t *testing.T) {
+	testPoller(t, pollerSystem{
+		newPoller:    newPoller,
+		sockets:      newSockets(),
+		pair:         loopbackPair,
+		capabilities: systemCapabilities(),
+	})
+}
+
+func testPoller(t *testing.T, system pollerSystem) {
+	for _, test := range []struct {
+		name string
+		run  func(r *pollerRig)
+	}{
+		{"an edge is reported once", testPollerEdge},
+		{"a short read counts as drained", testPollerShortRead},
+		{"what comes between a short read and Rearm is reported", testPollerBeforeRearm},
+		{"a full buffer read is followed by what was left", testPollerLeftOver},
+		{"fewer events than ready descriptors lose nothing", testPollerFewEvents},
+		{"many connections", testPollerMany},
+		{"Add while Wait waits", testPollerAdd},
+		{"a token comes back whole", testPollerToken},
+		{"Del ends the reports", testPollerDel},
+		{"a number used again has only its new token", testPollerReuse},
+		{"writable again after the buffer was full", testPollerWritable},
+		{"writable waits for Rearm from another goroutine", testPollerRearmElsewhere},
+		{"the peer's close comes with unread data", testPollerPeerClosed},
+		{"the peer's close is reported unarmed", testPollerPeerClosedUnarmed},
+		{"the other half of a half-closed connection works", testPollerHalfClose},
+		{"a reset is a hangup", testPollerReset},
+		{"a reset is reported unarmed", testPollerResetUnarmed},
+		{"both sides shut down is a hangup", testPollerBothClosed},
+		{"Abort is a hangup", testPollerAbort},
+		{"no spinning after the end of the stream", testPollerNoSpin},
+		{"Wake before Wait", testPollerWakeBefore},
+		{"Wakes count as one", testPollerWakeCoalesced},
+		{"no Wake is lost", testPollerWakeEach},
+		{"no Wake is lost between several wakers and timeouts", testPollerWakeTimeout},
+		{"a storm of Wakes starves nobody", testPollerWakeStorm},
+		{"Wake after Close", testPollerWakeClosed},
+		{"timeouts", testPollerTimeout},
+		{"a timeout that follows another", testPollerTimeoutChanges},
+		{"a timeout survives Wakes", testPollerTimeoutWoken},
+		{"an old timeout doesn't end a Wait without one", testPollerTimeoutStale},
+		{"late readers get every byte", testPollerLateReaders},
+		{"echo of every byte", testPollerEcho},
+		{"Wait allocates nothing", testPollerAllocs},
+		{"Peek", testPollerPeek},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := newPollerRig(t, system)
+			test.run(r)
+		})
+	}
+}
+
+// A pollerRig is a poller with its loop's view of what it reported.
+type pollerRig struct {
+	*testing.T
+	system pollerSystem
+	poller reactor.Poller
+	reactor.Sockets
+
+	events []reactor.Event
+	ready  map[reactor.Token]reactor.Ready // all that was reported, until forget
+	reads  map[reactor.Token]int           // how often Readable was among it
+	waits  int                             // how often Wait has returned
+	stuck  atomic.Bool                     // what the test waits for hasn't come
+	next   reactor.Token
+}
+
+func newPollerRig(t *testing.T, system pollerSystem) *pollerRig {
+	t.Helper()
+	p, err := system.newPoller()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &pollerRig{
+		T: t, system: system, poller: p, Sockets: system.sockets,
+		events: make([]reactor.Event, 64),
+		ready:  make(map[reactor.Token]reactor.Ready),
+		reads:  make(map[reactor.Token]int),
+		next:   1 << 32,
+	}
+	guard := time.AfterFunc(time.Minute, func() {
+		r.stuck.Store(true)
+		p.Wake()
+	})
+	t.Cleanup(func() {
+		guard.Stop()
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+// A pollerConn is a connection of a rig, registered or not.
+type pollerConn struct {
+	fd    reactor.FD
+	token reactor.Token
+	peer  pollerPeer
+	added bool
+	open  bool
+}
+
+// open makes a connection that the poller doesn't know yet.
+func (r *pollerRig) open() *pollerConn {
+	r.Helper()
+	c := &pollerConn{token: r.next, open: true}
+	r.next += 1<<32 + 1
+	c.fd, c.peer = r.system.pair(r.T)
+	r.Cleanup(func() {
+		r.close(c)
+		c.peer.Close()
+	})
+	return c
+}
+
+// add makes a connection and registers it.
+func (r *pollerRig) add() *pollerConn {
+	r.Helper()
+	c := r.open()
+	r.check(r.poller.Add(c.fd, c.token))
+	c.added = true
+	return c
+}
+
+func (r *pollerRig) close(c *pollerConn) {
+	if c.added {
+		r.check(r.poller.Del(c.fd))
+		c.added = false
+	}
+	if c.open {
+		r.check(r.Sockets.Close(c.fd))
+		c.open = false
+	}
+}
+
+func (r *pollerRig) check(err error) {
+	r.Helper()
+	if err != nil {
+		r.Fatal(err)
+	}
+}
+
+// wait is one Wait, noted.
+func (r *pollerRig) wait(timeout time.Duration) []reactor.Event {
+	r.Helper()
+	n, err := r.poller.Wait(r.events, timeout)
+	r.check(err)
+	r.waits++
+	for _, e := range r.events[:n] {
+		if e.Ready == 0 {
+			r.Error("an event without a reason")
+		}
+		if e.Ready&(reactor.PeerClosed|reactor.Hangup) != 0 && e.Ready&reactor.Readable == 0 {
+			r.Errorf("%b reported without Readable", e.Ready)
+		}
+		r.ready[e.Token] |= e.Ready
+		if e.Ready&reactor.Readable != 0 {
+			r.reads[e.Token]++
+		}
+	}
+	return r.events[:n]
+}
+
+// until waits until done says so after some Wait, or already before.
+func (r *pollerRig) until(what string, done func() bool) {
+	r.Helper()
+	for !done() {
+		if r.stuck.Load() {
+			r.Fatalf("never came: %s", what)
+		}
+		r.wait(-1)
+	}
+}
+
+// seen waits until all of ready was reported for c, since forget.
+func (r *pollerRig) seen(c *pollerConn, ready reactor.Ready) {
+	r.Helper()
+	r.until("a report", func() bool { return r.ready[c.token]&ready == ready })
+}
+
+func (r *pollerRig) forget(c *pollerConn) {
+	delete(r.ready, c.token)
+	delete(r.reads, c.token)
+}
+
+// settle lets reports come that must not come: it ends when another connection's byte has made the round several times.
+func (r *pollerRig) settle() {
+	r.Helper()
+	c := r.add()
+	for range 5 {
+		r.send(c, "x")
+		r.receive(c, "x")
+	}
+	r.close(c)
+}
+
+// send is the peer's Write.
+func (r *pollerRig) send(c *pollerConn, text string) {
+	r.Helper()
+	_, err := c.peer.Write([]byte(text))
+	r.check(err)
+}
+
+// receive reads what the peer has sent, with reads that are too long, each followed by Rearm.
+func (r *pollerRig) receive(c *pollerConn, want string) {
+	r.Helper()
+	var got []byte
+	p := make([]byte, len(want)+100)
+	r.until("bytes", func() bool {
+		n, err := r.Read(c.fd, p)
+		if err != nil && !errors.Is(err, reactor.ErrAgain) {
+			r.Fatal(err)
+		}
+		got = append(got, p[:n]...)
+		r.check(r.poller.Rearm(c.fd, reactor.Readable))
+		return len(got) >= len(want)
+	})
+	if string(got) != want {
+		r.Fatalf("read %q, want %q", got, want)
+	}
+}
+
+// arrived waits, without the poller, until a read would not find ErrAgain.
+func (r *pollerRig) arrived(c *pollerConn) {
+	r.Helper()
+	for start := time.Now(); ; runtime.Gosched() {
+		if _, err := r.Peek(c.fd); !errors.Is(err, reactor.ErrAgain) {
+			return
+		}
+		if time.Since(start) > time.Minute {
+			r.Fatal("nothing arrived")
+		}
+	}
+}
+
+// fill writes until the buffers are full, and returns how much they took.
+func (r *pollerRig) fill(c *pollerConn) int {
+	r.Helper()
+	p := make([]byte, 1<<20)
+	for total := 0; ; {
+		n, err := r.Write(c.fd, p)
+		total += n
+		if errors.Is(err, reactor.ErrAgain) {
+			return total
+		}
+		r.check(err)
+		if n < len(p) {
+			return total
+		}
+	}
+}
+
+func testPollerEdge(r *pollerRig) {
+	c := r.add()
+	r.send(c, "hello")
+	r.seen(c, reactor.Readable)
+	r.forget(c)
+	r.settle()
+	if n := r.reads[c.token]; n > 0 {
+		r.Errorf("reported %d times more without Rearm", n)
+	}
+	r.receive(c, "hello")
+	if _, err := r.Read(c.fd, make([]byte, 1)); !errors.Is(err, reactor.ErrAgain) {
+		r.Errorf("read of nothing: %v", err)
+	}
+}
+
+func testPollerShortRead(r *pollerRig) {
+	c := r.add()
+	p := make([]byte, 100)
+	for range 20 {
+		r.send(c, "hello")
+		r.seen(c, reactor.Readable)
+		n, err := r.Read(c.fd, p)
+		r.check(err)
+		if string(p[:n]) != "hello" {
+			r.Fatalf("read %q", p[:n])
+		}
+		r.forget(c)
+		r.check(r.poller.Rearm(c.fd, reactor.Readable))
+	}
+}
+
+func testPollerBeforeRearm(r *pollerRig) {
+	c := r.add()
+	r.send(c, "hello")
+	r.seen(c, reactor.Readable)
+	_, err := r.Read(c.fd, make([]byte, 100))
+	r.check(err)
+	r.send(c, "more")
+	r.arrived(c)
+	r.check(r.poller.Rearm(c.fd, reactor.Readable))
+	r.forget(c)
+	r.seen(c, reactor.Readable)
+	r.receive(c, "more")
+}
+
+func testPollerLeftOver(r *pollerRig) {
+	c := r.add()
+	r.send(c, "hello, world")
+	r.seen(c, reactor.Readable)
+	p := make([]byte, 5)
+	for _, want := range []string{"hello", ", wor", "ld"} {
+		n, err := r.Read(c.fd, p)
+		r.check(err)
+		if string(p[:n]) != want {
+			r.Fatalf("read %q, want %q", p[:n], want)
+		}
+	}
+}
+
+func testPollerFewEvents(r *pollerRig) {
+	var conns []*pollerConn
+	for range 50 {
+		c := r.add()
+		r.send(c, "hello")
+		conns = append(conns, c)
+	}
+	for _, c := range conns {
+		r.arrived(c)
+	}
+	r.events = r.events[:3]
+	for _, c := range conns {
+		r.seen(c, reactor.Readable)
+	}
+}
+
+func testPollerMany(r *pollerRig) {
+	var conns []*pollerConn
+	for range r.system.conns {
+		conns = append(conns, r.add())
+	}
+	go func() {
+		for _, c := range conns {
+			c.peer.Write([]byte("hello"))
+		}
+	}()
+	for _, c := range conns {
+		r.seen(c, reactor.Readable)
+		r.receive(c, "hello")
+	}
+}
+
+func testPollerAdd(r *pollerRig) {
+	for i := range 50 {
+		c := r.open()
+		r.send(c, "hello")
+		if i%2 == 0 {
+			r.arrived(c)
+		}
+		added := make(chan error, 1)
+		go func() { added <- r.poller.Add(c.fd, c.token) }()
+		r.seen(c, reactor.Readable)
+		r.check(<-added)
+		c.added = true
+	}
+}
+
+func testPollerToken(r *pollerRig) {
+	for _, token := range []reactor.Token{0, 1, 1 << 31, 1 << 32, 1<<63 | 1<<31, 1<<64 - 1} {
+		c := r.open()
+		c.token = token
+		r.check(r.poller.Add(c.fd, c.token))
+		c.added = true
+		r.send(c, "hello")
+		r.seen(c, reactor.Readable)
+		r.close(c)
+	}
+}
+
+func testPollerDel(r *pollerRig) {
+	for _, what := range []string{"idle", "readable", "read", "closed", "reset"} {
+		c := r.add()
+		switch what {
+		case "readable":
+			r.send(c, "hello")
+			r.arrived(c)
+		case "read":
+			r.send(c, "hello")
+			r.seen(c, reactor.Readable)
+			r.receive(c, "hello")
+		case "closed":
+			r.check(c.peer.Close())
+			r.arrived(c)
+		case "reset":
+			r.check(c.peer.Reset())
+			r.arrived(c)
+		}
+		r.check(r.poller.Del(c.fd))
+		c.added = false
+		r.forget(c)
+		r.settle()
+		if what == "idle" {
+			r.send(c, "hello")
+			r.settle()
+		}
+		if r.ready[c.token] != 0 {
+			r.Errorf("%s: %b reported after Del", what, r.ready[c.token])
+		}
+	}
+}
+
+func testPollerReuse(r *pollerRig) {
+	for range 50 {
+		old := r.add()
+		r.send(old, "hello")
+		r.close(old)
+		c := r.add() // most often it has the same number
+		r.forget(old)
+		r.send(c, "again")
+		r.seen(c, reactor.Readable)
+		r.receive(c, "again")
+		if r.ready[old.token] != 0 {
+			r.Fatalf("%b reported for a token that was deleted", r.ready[old.token])
+		}
+		r.close(c)
+	}
+}
+
+func testPollerWritable(r *pollerRig) {
+	c := r.add()
+	for range 3 {
+		size := r.fill(c)
+		r.check(r.poller.Rearm(c.fd, reactor.Writable))
+		r.forget(c)
+		r.settle()
+		if r.ready[c.token]&reactor.Writable != 0 {
+			// The buffers may have moved on once more between them; that was a report, but then they are full.
+			size += r.fill(c)
+			r.check(r.poller.Rearm(c.fd, reactor.Writable))
+			r.forget(c)
+		}
+		read := make(chan error, 1)
+		go func() {
+			_, err := io.CopyN(io.Discard, c.peer, int64(size))
+			read <- err
+		}()
+		r.seen(c, reactor.Writable)
+		r.check(<-read)
+		if n, err := r.Write(c.fd, []byte("x")); n != 1 || err != nil {
+			r.Fatalf("write when writable: %d, %v", n, err)
+		}
+		_, err := io.ReadFull(c.peer, make([]byte, 1))
+		r.check(err)
+	}
+}
+
+func testPollerRearmElsewhere(r *pollerRig) {
+	c := r.add()
+	size := r.fill(c)
+	rearmed := make(chan error, 1)
+	go func() {
+		// A task that wrote too much, and a client that begins to read only then.
+		err := r.poller.Rearm(c.fd, reactor.Writable)
+		if err == nil {
+			_, err = io.CopyN(io.Discard, c.peer, int64(size))
+		}
+		rearmed <- err
+	}()
+	r.seen(c, reactor.Writable)
+	r.check(<-rearmed)
+}
+
+func testPollerPeerClosed(r *pollerRig) {
+	c := r.add()
+	r.send(c, "goodbye")
+	r.check(c.peer.CloseWrite())
+	r.seen(c, reactor.PeerClosed|reactor.Readable)
+	r.receive(c, "goodbye")
+	n, err := r.Read(c.fd, make([]byte, 10))
+	if n != 0 || !errors.Is(err, io.EOF) {
+		r.Errorf("read at the end: %d, %v", n, err)
+	}
+	n, err = r.Peek(c.fd)
+	if n != 0 || !errors.Is(err, io.EOF) {
+		r.Errorf("peek at the end: %d, %v", n, err)
+	}
+}
+
+func testPollerPeerClosedUnarmed(r *pollerRig) {
+	c := r.add()
+	r.send(c, "hello")
+	r.seen(c, reactor.Readable)
+	r.forget(c)
+	r.check(c.peer.CloseWrite())
+	r.seen(c, reactor.PeerClosed)
+	r.receive(c, "hello")
+}
+
+func testPollerHalfClose(r *pollerRig) {
+	c := r.add()
+	r.send(c, "question")
+	r.check(c.peer.CloseWrite())
+	r.receive(c, "question")
+	r.seen(c, reactor.PeerClosed)
+	n, err := r.Write(c.fd, []byte("answer"))
+	if n != 6 || err != nil {
+		r.Fatalf("write: %d, %v", n, err)
+	}
+	r.check(r.CloseWrite(c.fd))
+	got, err := io.ReadAll(c.peer)
+	if string(got) != "answer" || err != nil {
+		r.Errorf("peer read %q, %v", got, err)
+	}
+}
+
+// afterReset checks what reading and writing say of a connection that was reset.
+func (r *pollerRig) afterReset(c *pollerConn) {
+	r.Helper()
+	_, err := r.Read(c.fd, make([]byte, 10))
+	if !errors.Is(err, reactor.ErrReset) && (!r.system.resetIsEOF || !errors.Is(err, io.EOF)) {
+		r.Errorf("read after a reset: %v", err)
+	}
+	// The first write is told of the reset if no read was.
+	_, err = r.Write(c.fd, []byte("x"))
+	if !errors.Is(err, reactor.ErrReset) {
+		r.Errorf("write after a reset: %v", err)
+	}
+}
+
+func testPollerReset(r *pollerRig) {
+	c := r.add()
+	r.check(c.peer.Reset())
+	r.seen(c, reactor.Hangup|reactor.Readable)
+	r.afterReset(c)
+}
+
+func testPollerResetUnarmed(r *pollerRig) {
+	c := r.add()
+	r.send(c, "hello")
+	r.seen(c, reactor.Readable)
+	r.forget(c)
+	r.check(c.peer.Reset())
+	r.seen(c, reactor.Hangup)
+
+	// A writer that waits is told, too.
+	c = r.add()
+	r.fill(c)
+	r.check(r.poller.Rearm(c.fd, reactor.Writable))
+	r.forget(c)
+	r.check(c.peer.Reset())
+	r.seen(c, reactor.Hangup)
+	r.afterReset(c)
+}
+
+func testPollerBothClosed(r *pollerRig) {
+	c := r.add()
+	r.check(r.CloseWrite(c.fd))
+	_, err := io.ReadAll(c.peer)
+	r.check(err)
+	r.check(c.peer.Close())
+	r.seen(c, reactor.PeerClosed|reactor.Readable)
+	if _, err := r.Read(c.fd, make([]byte, 1)); !errors.Is(err, io.EOF) {
+		r.Errorf("read at the end: %v", err)
+	}
+}
+
+func testPollerAbort(r *pollerRig) {
+	c := r.add()
+	aborted := make(chan error, 1)
+	go func() { aborted <- r.Abort(c.fd) }()
+	r.seen(c, reactor.Hangup)
+	r.check(<-aborted)
+	if n, err := r.Read(c.fd, make([]byte, 1)); n > 0 || err == nil || errors.Is(err, reactor.ErrAgain) {
+		r.Errorf("read after Abort: %d, %v", n, err)
+	}
+	if n, err := r.Write(c.fd, []byte("x")); n > 0 || !errors.Is(err, reactor.ErrReset) {
+		r.Errorf("write after Abort: %d, %v", n, err)
+	}
+	r.check(r.Abort(c.fd))
+
+	c = r.add()
+	r.check(c.peer.Reset())
+	r.seen(c, reactor.Hangup)
+	r.check(r.Abort(c.fd))
+}
+
+func testPollerNoSpin(r *pollerRig) {
+	// Four kinds of end; their owner reads on after each report, arms again, and doesn't close yet.
+	ended := []*pollerConn{r.add(), r.add(), r.add(), r.add()}
+	r.check(ended[0].peer.CloseWrite())
+	r.send(ended[1], "unread")
+	r.check(ended[1].peer.Close())
+	r.check(ended[2].peer.Reset())
+	r.check(r.Abort(ended[3].fd))
+
+	const rounds = 100
+	c := r.add()
+	waits, reports := 0, make(map[reactor.Token]int)
+	p := make([]byte, 2)
+	for i := range rounds {
+		r.send(c, "x")
+		r.until("a byte", func() bool {
+			n, err := r.Read(c.fd, p[:])
+			if n == 1 {
+				return true
+			}
+			if !errors.Is(err, reactor.ErrAgain) {
+				r.Fatal(err)
+			}
+			r.check(r.poller.Rearm(c.fd, reactor.Readable))
+			for _, e := range r.wait(-1) {
+				reports[e.Token]++
+				for _, c := range ended {
+					if c.token == e.Token {
+						r.Read(c.fd, p)
+						r.check(r.poller.Rearm(c.fd, reactor.Readable|reactor.Writable))
+					}
+				}
+			}
+			waits++
+			return false
+		})
+		if waits > 10*rounds {
+			r.Fatalf("%d Waits for %d bytes: spinning", waits, i+1)
+		}
+	}
+	for i, c := range ended {
+		if n := reports[c.token]; n > 10 {
+			r.Errorf("end %d was reported %d times", i, n)
+		}
+	}
+}
+
+func testPollerWakeBefore(r *pollerRig) {
+	for range 100 {
+		r.check(r.poller.Wake())
+		r.wait(-1)
+	}
+}
+
+func testPollerWakeCoalesced(r *pollerRig) {
+	for range 1000 {
+		r.check(r.poller.Wake())
+	}
+	r.wait(-1)
+	// A few returns may be left over, but not a thousand: the clock ends one of the next.
+	for range 10 {
+		start := time.Now()
+		r.wait(50 * time.Millisecond)
+		if time.Since(start) >= 50*time.Millisecond-r.system.granularity {
+			return
+		}
+	}
+	r.Error("Waits go on returning early")
+}
+
+func testPollerWakeEach(r *pollerRig) {
+	const rounds = 2000
+	var asked atomic.Int64
+	answered := make(chan int64, 1)
+	go func() {
+		for i := int64(1); i <= rounds; i++ {
+			asked.Store(i)
+			r.poller.Wake()
+			for <-answered < i {
+			}
+		}
+	}()
+	for last := int64(0); last < rounds; {
+		r.until("a Wake", func() bool { return asked.Load() > last })
+		last = asked.Load()
+		answered <- last
+	}
+	if r.waits > 3*rounds {
+		r.Errorf("%d Waits for %d Wakes", r.waits, rounds)
+	}
+}
+
+func testPollerWakeTimeout(r *pollerRig) {
+	const wakers, rounds = 4, 500
+	var asked, answered [wakers]atomic.Int64
+	var wg sync.WaitGroup
+	for i := range wakers {
+		wg.Go(func() {
+			for n := int64(1); n <= rounds; n++ {
+				asked[i].Store(n)
+				r.poller.Wake()
+				for answered[i].Load() < n && !r.stuck.Load() {
+					runtime.Gosched()
+				}
+			}
+		})
+	}
+	timeouts := []time.Duration{-1, time.Hour, time.Millisecond, time.Minute, 100 * time.Microsecond, 0}
+	for left, turn := wakers, 0; left > 0; turn++ {
+		if r.stuck.Load() {
+			r.Fatal("a Wake was lost")
+		}
+		left = 0
+		for i := range wakers {
+			n := asked[i].Load()
+			answered[i].Store(n)
+			if n < rounds {
+				left++
+			}
+		}
+		if left > 0 {
+			r.wait(timeouts[turn%len(timeouts)])
+		}
+	}
+	wg.Wait()
+}
+
+func testPollerWakeStorm(r *pollerRig) {
+	c := r.add()
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					r.poller.Wake()
+					runtime.Gosched()
+				}
+			}
+		})
+	}
+	for range 200 {
+		r.send(c, "hello")
+		r.seen(c, reactor.Readable)
+		r.receive(c, "hello")
+		r.forget(c)
+	}
+	close(stop)
+	wg.Wait()
+}
+
+func testPollerWakeClosed(r *pollerRig) {
+	p, err := r.system.newPoller()
+	r.check(err)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 100 {
+				p.Wake()
+			}
+		})
+	}
+	r.check(p.Close())
+	wg.Wait()
+	p.Wake()
+}
+
+// elapsed returns how long Wait took that had nothing to report.
+func (r *pollerRig) elapsed(timeout time.Duration) time.Duration {
+	r.Helper()
+	start := time.Now()
+	if events := r.wait(timeout); len(events) > 0 {
+		r.Errorf("reported %v", events)
+	}
+	return time.Since(start)
+}
+
+func testPollerTimeout(r *pollerRig) {
+	r.elapsed(0)
+	for range 3 {
+		if took := r.elapsed(50 * time.Millisecond); took < 50*time.Millisecond-r.system.granularity {
+			r.Errorf("50ms passed in %v", took)
+		}
+	}
+	// A millisecond is a positive time: it must not become zero, or Waits would spin.
+	start := time.Now()
+	waits := 0
+	for time.Since(start) < 20*time.Millisecond {
+		r.wait(time.Millisecond)
+		waits++
+	}
+	if waits > 40 {
+		r.Errorf("20ms passed in %d Waits of 1ms", waits)
+	}
+	// No timeout: only Wake ends it.
+	timer := time.AfterFunc(50*time.Millisecond, func() { r.poller.Wake() })
+	defer timer.Stop()
+	if took := r.elapsed(-1); took < 50*time.Millisecond-r.system.granularity {
+		r.Errorf("a Wait without timeout returned in %v", took)
+	}
+}
+
+func testPollerTimeoutChanges(r *pollerRig) {
+	c := r.add()
+	for _, first := range []time.Duration{time.Hour, 20 * time.Millisecond, -1} {
+		r.send(c, "hello")
+		r.forget(c)
+		for r.ready[c.token]&reactor.Readable == 0 {
+			r.wait(first)
+		}
+		r.receive(c, "hello")
+		for range 2 {
+			r.until("a timeout", func() bool {
+				start := time.Now()
+				events := r.wait(40 * time.Millisecond)
+				return len(events) == 0 && time.Since(start) >= 40*time.Millisecond-r.system.granularity
+			})
+		}
+	}
+}
+
+func testPollerTimeoutWoken(r *pollerRig) {
+	const timeout = 100 * time.Millisecond
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				r.poller.Wake()
+				runtime.Gosched()
+			}
+		}
+	})
+	// The loop's own way with timers: what is left of the time is asked for anew after each return.
+	for range 3 {
+		for start := time.Now(); time.Since(start) < timeout; {
+			r.wait(timeout - time.Since(start))
+		}
+	}
+	close(stop)
+	wg.Wait()
+	// And with nobody waking, the time still ends it.
+	for range 3 {
+		for start := time.Now(); time.Since(start) < timeout; {
+			r.wait(timeout - time.Since(start))
+		}
+	}
+}
+
+func testPollerTimeoutStale(r *pollerRig) {
+	c := r.add()
+	r.send(c, "hello")
+	for r.ready[c.token]&reactor.Readable == 0 {
+		r.wait(10 * time.Millisecond)
+	}
+	r.receive(c, "hello")
+	timer := time.AfterFunc(100*time.Millisecond, func() { r.poller.Wake() })
+	defer timer.Stop()
+	before := r.waits
+	start := time.Now()
+	for time.Since(start) < 100*time.Millisecond-r.system.granularity {
+		r.wait(-1)
+	}
+	if n := r.waits - before; n > 5 {
+		r.Errorf("%d Waits until Wake", n)
+	}
+}
+
+// pollerPattern has another byte at each of 251 places in a row, so that a connection's stream is a part of it that no
+// shift turns into another's.
+func pollerPattern(size int) []byte {
+	p := make([]byte, size)
+	for i := range p {
+		p[i] = byte(i % 251)
+	}
+	return p
+}
+
+func testPollerLateReaders(r *pollerRig) {
+	const size = 3 << 20
+	pattern := pollerPattern(size + 251)
+	type writer struct {
+		*pollerConn
+		left []byte
+		full bool // once at least
+	}
+	writers := make(map[reactor.Token]*writer)
+	start := make(chan struct{})
+	read := make(chan error, 32)
+	for i := range cap(read) {
+		c := r.add()
+		want := pattern[i : i+size]
+		writers[c.token] = &writer{pollerConn: c, left: want}
+		go func() {
+			<-start
+			got, err := io.ReadAll(c.peer)
+			if err == nil && !bytes.Equal(got, want) {
+				err = errors.New("other bytes than were written")
+			}
+			read <- err
+		}()
+	}
+	write := func(w *writer) {
+		for len(w.left) > 0 {
+			p := w.left[:min(len(w.left), 256<<10)]
+			n, err := r.Write(w.fd, p)
+			if err != nil && !errors.Is(err, reactor.ErrAgain) {
+				r.Fatal(err)
+			}
+			w.left = w.left[n:]
+			if n < len(p) {
+				w.full = true
+				r.check(r.poller.Rearm(w.fd, reactor.Writable))
+				return
+			}
+		}
+		r.check(r.CloseWrite(w.fd))
+		delete(writers, w.token)
+	}
+	for _, w := range writers {
+		write(w)
+	}
+	close(start)
+	r.until("room to write", func() bool {
+		for _, e := range r.events {
+			if w := writers[e.Token]; w != nil && e.Ready&reactor.Writable != 0 {
+				write(w)
+			}
+		}
+		clear(r.events)
+		return len(writers) == 0
+	})
+	for range cap(read) {
+		r.check(<-read)
+	}
+}
+
+func testPollerEcho(r *pollerRig) {
+	const size = 1 << 20
+	pattern := pollerPattern(size + 251)
+	type echo struct {
+		*pollerConn
+		out []byte
+		eof bool
+	}
+	echoes := make(map[reactor.Token]*echo)
+	done := make(chan error, 16)
+	for i := range cap(done) {
+		c := r.add()
+		echoes[c.token] = &echo{pollerConn: c}
+		want := pattern[i : i+size]
+		go func() {
+			c.peer.Write(want)
+			c.peer.CloseWrite()
+		}()
+		go func() {
+			got, err := io.ReadAll(c.peer)
+			if err == nil && !bytes.Equal(got, want) {
+				err = errors.New("other bytes came back")
+			}
+			done <- err
+		}()
+	}
+	buffer := make([]byte, 32<<10)
+	turn := func(e *echo) {
+		for {
+			if len(e.out) > 0 {
+				n, err := r.Write(e.fd, e.out)
+				if err != nil && !errors.Is(err, reactor.ErrAgain) {
+					r.Fatal(err)
+				}
+				if e.out = e.out[n:]; len(e.out) > 0 {
+					r.check(r.poller.Rearm(e.fd, reactor.Writable))
+					return // and no reading meanwhile
+				}
+			}
+			if e.eof {
+				r.check(r.CloseWrite(e.fd))
+				delete(echoes, e.token)
+				return
+			}
+			n, err := r.Read(e.fd, buffer)
+			switch {
+			case err == nil:
+				e.out = append([]byte(nil), buffer[:n]...)
+			case errors.Is(err, io.EOF):
+				e.eof = true
+			case errors.Is(err, reactor.ErrAgain):
+				r.check(r.poller.Rearm(e.fd, reactor.Readable))
+				return
+			default:
+				r.Fatal(err)
+			}
+		}
+	}
+	for len(echoes) > 0 {
+		if r.stuck.Load() {
+			r.Fatal("an echo is stuck")
+		}
+		for _, event := range r.wait(-1) {
+			if e := echoes[event.Token]; e != nil {
+				turn(e)
+			}
+		}
+	}
+	for range cap(done) {
+		r.check(<-done)
+	}
+}
+
+func testPollerPeek(r *pollerRig) {
+	c := r.add()
+	if n, err := r.Peek(c.fd); n != 0 || !errors.Is(err, reactor.ErrAgain) {
+		r.Errorf("nothing there: %d, %v", n, err)
+	}
+	r.send(c, "hello")
+	r.arrived(c)
+	for range 2 {
+		if n, err := r.Peek(c.fd); n != 1 || err != nil {
+			r.Errorf("bytes there: %d, %v", n, err)
+		}
+	}
+	r.receive(c, "hello")
+}
+
+func testPollerAllocs(r *pollerRig) {
+	if r.system.allocates || raceEnabled {
+		r.Skip("allocates by itself")
+	}
+	c := r.add()
+	p, hello := make([]byte, 100), []byte("hello")
+	step := func() {
+		c.peer.Write(hello)
+		for {
+			n, err := r.Read(c.fd, p)
+			if n > 0 {
+				break
+			}
+			if !errors.Is(err, reactor.ErrAgain) {
+				panic(err)
+			}
+			r.poller.Rearm(c.fd, reactor.Readable)
+			r.poller.Wait(r.events, time.Second)
+		}
+		r.Write(c.fd, p[:5])
+		c.peer.Read(p)
+		r.Peek(c.fd)
+		r.poller.Wake()
+		r.poller.Wait(r.events, -1)
+		r.poller.Wait(r.events, 10*time.Microsecond)
+	}
+	if n := testing.AllocsPerRun(100, step); n > 0 {
+		r.Errorf("%v allocations a turn", n)
+	}
+}
+
+// A tcpPeer is the client's end of a TCP connection.
+type tcpPeer struct{ *net.TCPConn }
+
+func (p tcpPeer) Reset() error {
+	if err := p.SetLinger(0); err != nil {
+		return err
+	}
+	return p.Close()
+}
+
+// loopbackPair connects to a listener of this package, so its descriptor is as the server's are.
+func loopbackPair(t *testing.T) (reactor.FD, pollerPeer) {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := newListener(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := ln.Accept()
+	if err != nil {
+		c.Close()
+		t.Fatal(err)
+	}
+	return a.FD, tcpPeer{c.(*net.TCPConn)}
+}
