@@ -8,9 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
-	"strconv"
 	"sync/atomic"
 	"syscall"
 
@@ -103,7 +101,7 @@ func (l *listener) Accept() (reactor.Accepted, error) {
 		if l.tcp && !l.optioned {
 			setOptions(l.fd)
 		}
-		return reactor.Accepted{FD: reactor.FD(l.fd), Peer: acceptPeer(l.peer)}, nil
+		return reactor.Accepted{FD: reactor.FD(l.fd), Peer: peerString(l.peer)}, nil
 	}
 }
 
@@ -128,32 +126,6 @@ func acceptError(err error) error {
 		return &systemError{kind: reactor.ErrExhausted, cause: os.NewSyscallError("accept", errno)}
 	}
 	return os.NewSyscallError("accept", err)
-}
-
-// acceptPeer writes an address as the net package's String does, without making a net.Addr first.
-func acceptPeer(sa syscall.Sockaddr) string {
-	switch sa := sa.(type) {
-	case *syscall.SockaddrInet4:
-		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port)).String()
-	case *syscall.SockaddrInet6:
-		addr := netip.AddrFrom16(sa.Addr).Unmap()
-		if sa.ZoneId != 0 {
-			addr = addr.WithZone(acceptPeerZone(int(sa.ZoneId)))
-		}
-		return netip.AddrPortFrom(addr, uint16(sa.Port)).String()
-	case *syscall.SockaddrUnix:
-		return sa.Name
-	}
-	return ""
-}
-
-// acceptPeerZone names the interface that a link-local peer is on. It asks the system each time, which is slow, but such
-// peers are few and interfaces get other names.
-func acceptPeerZone(index int) string {
-	if ifi, err := net.InterfaceByIndex(index); err == nil {
-		return ifi.Name
-	}
-	return strconv.Itoa(index)
 }
 
 func (l *listener) Close() error {

@@ -45,14 +45,18 @@ type capabilities struct {
 	granularity time.Duration // how much too early a timeout may come
 	allocates   bool          // Wait may allocate
 	resetIsEOF  bool          // a read after a reset may find the end of the stream instead
+	endIsLast   bool          // the peer's close may be reported only when what it sent before has been read
 }
 
 // systemCapabilities is the only place in the tests that asks for the name of the system.
 func systemCapabilities() capabilities {
 	switch runtime.GOOS {
 	case "windows":
-		// Its clock ticks every 15.6 ms. Wine reads the end of the stream after a reset, and gets slow by thousands.
-		return capabilities{conns: 200, granularity: 16 * time.Millisecond, allocates: true, resetIsEOF: true}
+		// Its clock ticks every 15.6 ms. Wine gets slow by thousands, reads the end of the stream after a reset, and
+		// looks for the end only when there are no more bytes.
+		return capabilities{
+			conns: 200, granularity: 16 * time.Millisecond, allocates: true, resetIsEOF: true, endIsLast: true,
+		}
 	default:
 		return capabilities{conns: 500, granularity: time.Millisecond}
 	}
@@ -529,8 +533,13 @@ func testPollerPeerClosed(r *pollerRig) {
 	c := r.add()
 	r.send(c, "goodbye")
 	r.check(c.peer.CloseWrite())
+	if r.system.endIsLast {
+		r.receive(c, "goodbye")
+	}
 	r.seen(c, reactor.PeerClosed|reactor.Readable)
-	r.receive(c, "goodbye")
+	if !r.system.endIsLast {
+		r.receive(c, "goodbye")
+	}
 	n, err := r.Read(c.fd, make([]byte, 10))
 	if n != 0 || !errors.Is(err, io.EOF) {
 		r.Errorf("read at the end: %d, %v", n, err)
@@ -545,10 +554,11 @@ func testPollerPeerClosedUnarmed(r *pollerRig) {
 	c := r.add()
 	r.send(c, "hello")
 	r.seen(c, reactor.Readable)
+	_, err := r.Read(c.fd, make([]byte, 100))
+	r.check(err)
 	r.forget(c)
 	r.check(c.peer.CloseWrite())
-	r.seen(c, reactor.PeerClosed)
-	r.receive(c, "hello")
+	r.seen(c, reactor.PeerClosed|reactor.Readable)
 }
 
 func testPollerHalfClose(r *pollerRig) {

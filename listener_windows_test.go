@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+
+package waitress
+
+import (
+	"testing"
+
+	"golang.org/x/sys/windows"
+
+	"github.com/waitress-go/waitress/reactor"
+)
+
+func checkOptions(t *testing.T, what string, fd reactor.FD) {
+	t.Helper()
+	for _, option := range []struct {
+		name       string
+		level, opt int
+	}{
+		{"TCP_NODELAY", windows.IPPROTO_TCP, windows.TCP_NODELAY},
+		{"SO_KEEPALIVE", windows.SOL_SOCKET, windows.SO_KEEPALIVE},
+	} {
+		v, err := windows.GetsockoptInt(windows.Handle(fd), option.level, option.opt)
+		if err != nil || v == 0 {
+			t.Errorf("%s: %s is %d, %v", what, option.name, v, err)
+		}
+	}
+}

@@ -1,0 +1,421 @@
+// SPDX-License-Identifier: MIT
+
+package waitress
+
+import (
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/windows"
+
+	"github.com/waitress-go/waitress/reactor"
+)
+
+var _ reactor.Poller = (*poller)(nil)
+
+// A poller is a completion port, and polls on it: questions to AFD, the driver under Winsock, that are answered once by
+// a completion. Each registered socket has up to three of them out at a time, which are independent of each other:
+//
+//	read    bytes or a connection to accept   asked by Add, and by Rearm for Readable
+//	write   room to write                     asked by Rearm for Writable
+//	watch   the end, a reset                  asked by Add, and again after the end for what can still come
+//
+// So Rearm is one system call, never has to cancel what another goroutine asked, and the end of a connection is
+// noticed whatever is armed. The answers are about levels, not edges: what was there already when a poll was asked is
+// reported. That Rearm may be late is therefore no race. That a level which stays (the end of the stream) doesn't make
+// the loop spin is because the watch for it isn't asked again.
+//
+// A poll's memory belongs to the kernel from sysAskAFD until its completion has been taken from the port, also when
+// the socket was closed or deleted meanwhile. Until then the poller refers to it from live.
+type poller struct {
+	port windows.Handle
+
+	// woken is true from a Wake until the Wait that takes its packet from the port. Wakes in between are that one.
+	woken atomic.Bool
+
+	// open guards port against being closed under Wake and Add, which come from any goroutine.
+	open   sync.RWMutex
+	closed bool
+
+	mu     sync.Mutex
+	live   map[*registration]struct{} // all that are registered or have polls out
+	groups []*afdGroup                // by which polls are asked; the last may have room
+
+	list []afdCompletion // loop only: what a Wait takes from the port
+}
+
+// An afdGroup is a handle to AFD through which a few sockets' polls are asked. Not one for all: to cancel a poll the
+// kernel looks through everything that is out on its handle.
+type afdGroup struct {
+	handle windows.Handle
+	used   int // registrations, guarded by the poller's mu
+}
+
+const afdGroupSize = 64
+
+// registrations are all pollers' by their descriptors, for Rearm, Del and Abort.
+var registrations sync.Map // reactor.FD -> *registration
+
+// A registration is a socket's place in a poller.
+type registration struct {
+	poller *poller
+	group  *afdGroup
+	fd     reactor.FD
+	token  reactor.Token
+	base   windows.Handle // the socket as AFD knows it
+
+	mu      sync.Mutex
+	deleted bool // no more reports, no more polls
+	ended   bool // the peer's end was reported, and is not to be watched for again
+	out     int  // how many polls are out
+	polls   [pollKinds]afdPoll
+}
+
+type pollKind uint8
+
+const (
+	pollRead pollKind = iota
+	pollWrite
+	pollWatch
+	pollAborted // never asked of AFD: Abort posts it
+	pollKinds
+)
+
+// An afdPoll is one question. It begins with what the kernel knows it by.
+type afdPoll struct {
+	iosb         windows.IO_STATUS_BLOCK
+	info         afdPollInfo
+	registration *registration // immutable
+	kind         pollKind      // immutable
+	out          bool          // asked and not yet answered, guarded by the registration's mu
+}
+
+func newPoller() (reactor.Poller, error) {
+	port, err := windows.CreateIoCompletionPort(windows.InvalidHandle, 0, 0, 1)
+	if err != nil {
+		return nil, os.NewSyscallError("CreateIoCompletionPort", err)
+	}
+	return &poller{port: port, live: make(map[*registration]struct{})}, nil
+}
+
+func (p *poller) Add(fd reactor.FD, token reactor.Token) error {
+	p.open.RLock()
+	defer p.open.RUnlock()
+	if p.closed {
+		return os.ErrClosed
+	}
+	r := &registration{poller: p, fd: fd, token: token, base: sysBaseSocket(windows.Handle(fd))}
+	for kind := range r.polls {
+		r.polls[kind].registration = r
+		r.polls[kind].kind = pollKind(kind)
+	}
+	if err := p.addLive(r); err != nil {
+		return err
+	}
+	if _, loaded := registrations.LoadOrStore(fd, r); loaded {
+		p.delLive(r)
+		return fmt.Errorf("waitress: descriptor %d is registered already", fd)
+	}
+
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	err := r.ask(pollWatch)
+	if err == nil {
+		err = r.ask(pollRead)
+	}
+	if err != nil {
+		r.del()
+	}
+	return err
+}
+
+// addLive gives r a handle to ask polls through, and keeps it from then on.
+func (p *poller) addLive(r *registration) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, g := range p.groups {
+		if g.used < afdGroupSize {
+			r.group = g
+			// The next search begins with it.
+			p.groups[0], p.groups[i] = p.groups[i], p.groups[0]
+			break
+		}
+	}
+	if r.group == nil {
+		g, err := p.newGroup()
+		if err != nil {
+			return err
+		}
+		p.groups = append(p.groups, g)
+		last := len(p.groups) - 1
+		p.groups[0], p.groups[last] = p.groups[last], p.groups[0]
+		r.group = g
+	}
+	r.group.used++
+	p.live[r] = struct{}{}
+	return nil
+}
+
+func (p *poller) newGroup() (*afdGroup, error) {
+	handle, err := sysOpenAFD()
+	if err != nil {
+		return nil, os.NewSyscallError("NtCreateFile", err)
+	}
+	if _, err = windows.CreateIoCompletionPort(handle, p.port, 0, 0); err != nil {
+		err = os.NewSyscallError("CreateIoCompletionPort", err)
+	} else if err = windows.SetFileCompletionNotificationModes(handle, windows.FILE_SKIP_SET_EVENT_ON_HANDLE); err != nil {
+		err = os.NewSyscallError("SetFileCompletionNotificationModes", err)
+	}
+	if err != nil {
+		windows.CloseHandle(handle)
+		return nil, err
+	}
+	return &afdGroup{handle: handle}, nil
+}
+
+// delLive forgets r, whose last poll has been answered.
+func (p *poller) delLive(r *registration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.live, r)
+	r.group.used--
+}
+
+func (p *poller) Rearm(fd reactor.FD, dir reactor.Ready) error {
+	v, ok := registrations.Load(fd)
+	if !ok {
+		return fmt.Errorf("waitress: descriptor %d is not registered", fd)
+	}
+	r := v.(*registration)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if dir&reactor.Readable != 0 {
+		if err := r.ask(pollRead); err != nil {
+			return err
+		}
+	}
+	if dir&reactor.Writable != 0 {
+		return r.ask(pollWrite)
+	}
+	return nil
+}
+
+// ask asks a poll, if it isn't out already. r.mu is held.
+func (r *registration) ask(kind pollKind) error {
+	q := &r.polls[kind]
+	if r.deleted || q.out {
+		return nil
+	}
+	var events uint32 = afdLocalClose
+	switch kind {
+	case pollRead:
+		events |= afdReceive | afdAccept
+	case pollWrite:
+		events |= afdSend
+	case pollWatch:
+		if events |= afdAbort | afdConnectFail; !r.ended {
+			events |= afdDisconnect
+		}
+	case pollAborted, pollKinds:
+	}
+	q.info = afdPollInfo{timeout: 1<<63 - 1, handles: 1, handle: r.base, events: events}
+	q.iosb.Status = windows.STATUS_PENDING
+	if err := sysAskAFD(r.group.handle, q); err != nil {
+		return os.NewSyscallError("NtDeviceIoControlFile", err)
+	}
+	q.out = true
+	r.out++
+	return nil
+}
+
+// del ends the reports and calls the polls back. r.mu is held.
+func (r *registration) del() error {
+	r.deleted = true
+	registrations.CompareAndDelete(r.fd, r)
+	var err error
+	for i := range r.polls[:pollAborted] {
+		if q := &r.polls[i]; q.out {
+			if cerr := sysCancelAFD(r.group.handle, q); cerr != nil {
+				err = os.NewSyscallError("NtCancelIoFileEx", cerr)
+			}
+		}
+	}
+	if r.out == 0 {
+		r.poller.delLive(r)
+	}
+	return err
+}
+
+func (p *poller) Del(fd reactor.FD) error {
+	v, ok := registrations.Load(fd)
+	if !ok {
+		return fmt.Errorf("waitress: descriptor %d is not registered", fd)
+	}
+	r := v.(*registration)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.del()
+}
+
+// hangup reports Hangup for fd if it is registered somewhere. AFD says nothing of what this side has ended itself.
+func hangup(fd reactor.FD) error {
+	v, ok := registrations.Load(fd)
+	if !ok {
+		return nil
+	}
+	r := v.(*registration)
+	r.poller.open.RLock()
+	defer r.poller.open.RUnlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	q := &r.polls[pollAborted]
+	if r.deleted || q.out || r.poller.closed {
+		return nil
+	}
+	overlapped := (*windows.Overlapped)(unsafe.Pointer(q))
+	if err := windows.PostQueuedCompletionStatus(r.poller.port, 0, 0, overlapped); err != nil {
+		return os.NewSyscallError("PostQueuedCompletionStatus", err)
+	}
+	q.out = true
+	r.out++
+	return nil
+}
+
+// Wait asks the port once, and for as long as it takes. Asking without waiting before would save nothing: the call is
+// the same, and the thread is given up only if it waits.
+func (p *poller) Wait(events []reactor.Event, timeout time.Duration) (int, error) {
+	if len(events) > len(p.list) {
+		p.list = make([]afdCompletion, len(events))
+	}
+	n, err := sysCompletions(p.port, p.list[:len(events)], milliseconds(timeout))
+	if err != nil {
+		return 0, os.NewSyscallError("GetQueuedCompletionStatusEx", err)
+	}
+	reports := 0
+	for i := range p.list[:n] {
+		q := p.list[i].poll
+		p.list[i].poll = nil
+		if q == nil {
+			p.woken.Swap(false) // takes over what the wakers did before
+			continue
+		}
+		if ready := q.answered(); ready != 0 {
+			events[reports] = reactor.Event{Token: q.registration.token, Ready: ready}
+			reports++
+		}
+	}
+	return reports, nil
+}
+
+// milliseconds rounds a timeout up to what the system counts in. The largest number means forever.
+func milliseconds(timeout time.Duration) uint32 {
+	if timeout < 0 {
+		return windows.INFINITE
+	}
+	ms := (timeout + time.Millisecond - 1) / time.Millisecond
+	return uint32(min(ms, windows.INFINITE-1))
+}
+
+// answered takes a poll back from the kernel and says what it has to report, which is nothing after Del.
+func (q *afdPoll) answered() reactor.Ready {
+	r := q.registration
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	q.out = false
+	r.out--
+	if r.deleted {
+		if r.out == 0 {
+			r.poller.delLive(r)
+		}
+		return 0
+	}
+	const gone = reactor.Hangup | reactor.Readable | reactor.Writable
+	var events uint32
+	switch q.iosb.Status {
+	case windows.STATUS_SUCCESS:
+		if q.info.handles > 0 {
+			events = q.info.events
+		}
+	case windows.STATUS_CANCELLED:
+		// Not by us. Like an answer without events it is a reason to ask again.
+	default:
+		return gone
+	}
+	switch q.kind {
+	case pollRead:
+		return reactor.Readable // perhaps spurious; then its owner will arm it again
+	case pollWrite:
+		return reactor.Writable
+	case pollWatch:
+		if events&(afdAbort|afdConnectFail|afdLocalClose) != 0 {
+			return gone // for good: it isn't asked again
+		}
+		r.ended = r.ended || events&afdDisconnect != 0
+		switch {
+		case r.ask(pollWatch) != nil:
+			return gone
+		case events&afdDisconnect != 0:
+			return reactor.PeerClosed | reactor.Readable
+		}
+		return 0
+	case pollAborted, pollKinds:
+	}
+	return gone
+}
+
+// Wake posts a packet that no poll belongs to.
+func (p *poller) Wake() error {
+	if p.woken.Swap(true) {
+		return nil
+	}
+	p.open.RLock()
+	defer p.open.RUnlock()
+	if p.closed {
+		return nil
+	}
+	return os.NewSyscallError("PostQueuedCompletionStatus", windows.PostQueuedCompletionStatus(p.port, 0, 0, nil))
+}
+
+// Close calls all polls back and takes their answers, since the kernel would write to their memory later.
+func (p *poller) Close() error {
+	p.open.Lock()
+	closed := p.closed
+	p.closed = true
+	p.open.Unlock()
+	if closed {
+		return os.ErrClosed
+	}
+	p.mu.Lock()
+	live := make([]*registration, 0, len(p.live))
+	for r := range p.live {
+		live = append(live, r)
+	}
+	p.mu.Unlock()
+	for _, r := range live {
+		r.mu.Lock()
+		if !r.deleted {
+			r.del()
+		}
+		r.mu.Unlock()
+	}
+	list := make([]reactor.Event, 64)
+	for {
+		p.mu.Lock()
+		left := len(p.live)
+		p.mu.Unlock()
+		if left == 0 {
+			break
+		}
+		if _, err := p.Wait(list, time.Second); err != nil {
+			return err
+		}
+	}
+	for _, g := range p.groups {
+		windows.CloseHandle(g.handle)
+	}
+	return os.NewSyscallError("CloseHandle", windows.CloseHandle(p.port))
+}
