@@ -45,7 +45,7 @@ func newTest(t testing.TB, c Config) *Dispatcher {
 	return d
 }
 
-// closeTest closes d. A test in a synctest bubble calls it inside, since a Cleanup runs outside.
+// closeTest closes d, and checks that nothing is left.
 func closeTest(t testing.TB, d *Dispatcher) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -171,10 +171,7 @@ func TestQueueFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const threads, queue = 3, 5
 		for _, settle := range []bool{false, true} {
-			d, err := New(Config{Threads: threads, Queue: queue})
-			if err != nil {
-				t.Fatal(err)
-			}
+			d := newTest(t, Config{Threads: threads, Queue: queue})
 			release := make(chan struct{})
 			task := &funcTask{run: func() { <-release }}
 			for i := range threads + queue {
@@ -202,7 +199,6 @@ func TestQueueFull(t *testing.T) {
 				t.Errorf("stats: %+v", s)
 			}
 			close(release)
-			closeTest(t, d)
 		}
 	})
 }
@@ -210,10 +206,7 @@ func TestQueueFull(t *testing.T) {
 func TestDepth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var depths []int
-		d, err := New(Config{Threads: 2, Depth: func(waiting int) { depths = append(depths, waiting) }})
-		if err != nil {
-			t.Fatal(err)
-		}
+		d := newTest(t, Config{Threads: 2, Depth: func(waiting int) { depths = append(depths, waiting) }})
 		release := make(chan struct{})
 		hold := func() { <-release }
 		expect := func(want ...int) {
@@ -251,7 +244,6 @@ func TestDepth(t *testing.T) {
 			submit(t, d, func() {})
 		}
 		expect()
-		closeTest(t, d)
 	})
 }
 
@@ -359,10 +351,7 @@ func TestRun(t *testing.T) {
 func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, threads := range []int{0, 1, 2} {
-			d, err := New(Config{Threads: threads})
-			if err != nil {
-				t.Fatal(err)
-			}
+			d := newTest(t, Config{Threads: threads})
 			release := make(chan struct{})
 			ran := 0
 			var mu sync.Mutex
@@ -405,10 +394,7 @@ func TestClose(t *testing.T) {
 // TestIdle checks that idle threads park up to the limit and end above it, and that all end at Close.
 func TestIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d, err := New(Config{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		d := newTest(t, Config{})
 		limit := idlePerProc * runtime.GOMAXPROCS(0)
 		release := make(chan struct{})
 		for range 3 * limit {
@@ -432,7 +418,6 @@ func TestIdle(t *testing.T) {
 		if s := d.Stats(); s.Woken != woken+10 || s.Threads != limit {
 			t.Errorf("after ten single tasks: %+v", s)
 		}
-		closeTest(t, d)
 	})
 }
 
