@@ -285,7 +285,7 @@ func echoes(t testing.TB, n *Network, seed int64, bug echoBug) (ok bool) {
 
 // TestEcho compares every byte under mixtures of faults, in virtual time.
 func TestEcho(t *testing.T) {
-	Seeds(t, 300, func(t *testing.T, seed int64) {
+	Seeds(t, 200, func(t *testing.T, seed int64) {
 		synctest.Test(t, func(t *testing.T) {
 			n := New(t, seed, Random(seed))
 			echoes(t, n, seed, bugNone)
@@ -322,7 +322,7 @@ func TestEchoFaults(t *testing.T) {
 	} {
 		for _, style := range []Style{StyleEdge, StyleStrict} {
 			t.Run(test.name+"/"+style.String(), func(t *testing.T) {
-				Seeds(t, 10, func(t *testing.T, seed int64) {
+				Seeds(t, 6, func(t *testing.T, seed int64) {
 					synctest.Test(t, func(t *testing.T) {
 						f := test.faults
 						f.Style = style

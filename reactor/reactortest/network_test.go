@@ -275,6 +275,27 @@ func TestCloseEndsWaiting(t *testing.T) {
 	})
 }
 
+// TestState checks that a description of everything names what a reader of it looks for.
+func TestState(t *testing.T) {
+	n := New(nil, 0, Faults{Style: StyleStrict})
+	fd, c := n.Pair()
+	_, _ = n.Pair()
+	p := n.NewPoller()
+	_ = p.Add(fd, 0x100000003)
+	_, _ = c.Write([]byte("abc"))
+	for _, want := range []string{
+		"descriptor 3: peer " + c.LocalAddr().String(), "in: 3 arrived", "token 0x100000003", "to report {Readable}",
+		"descriptor 4", "not registered", "poller 0: strict, 1 registered, 1 to report",
+	} {
+		if s := n.State(); !strings.Contains(s, want) {
+			t.Errorf("%q is not in\n%s", want, s)
+		}
+	}
+	if c.RemoteAddr().String() != "192.0.2.1:80" {
+		t.Errorf("the client's peer is %v", c.RemoteAddr())
+	}
+}
+
 func TestLowestDescriptor(t *testing.T) {
 	n := New(nil, 0, Faults{})
 	s := n.Sockets()

@@ -234,6 +234,10 @@ func TestAbort(t *testing.T) {
 			if _, err := s.Write(fd, b); !errors.Is(err, reactor.ErrReset) {
 				t.Errorf("Write after Abort: %v", err)
 			}
+			// A client that goes on sending must find out, or it would wait for room for ever.
+			if _, err := c.Write(make([]byte, 3*defaultBuffer)); !errors.Is(err, reactor.ErrReset) {
+				t.Errorf("the client's Write after Abort: %v", err)
+			}
 			if p, err := c.ReadAll(); len(p) > 0 || err != nil && !errors.Is(err, reactor.ErrReset) {
 				t.Errorf("the client read %q, %v", p, err)
 			}

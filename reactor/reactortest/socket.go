@@ -292,6 +292,7 @@ func (x *sockets) Abort(fd reactor.FD) error {
 		s.sendReset()
 	default:
 		s.out.sendFin()
+		s.in.deliver() // what waited for room is answered with a reset
 	}
 	s.hungup()
 	return nil
