@@ -19,9 +19,12 @@ func main() {
 	flag.Parse()
 
 	app := &echo{log: newRequestLog(maxLogRequests, maxLogBytes)}
-	if err := waitress.Serve(app, waitress.Listen(*listen), waitress.WithPolicy(policy)); err != nil {
+	if err := waitress.Serve(app, waitress.Listen(*listen), waitress.WithPolicy(policy), everyRequest); err != nil {
 		log.Fatal(err)
 	}
 }
 
 var _ http.Handler = (*echo)(nil)
+
+// everyRequest leaves "OPTIONS *" to the application too.
+func everyRequest(s *waitress.Server) { s.DisableGeneralOptionsHandler = true }

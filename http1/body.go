@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: MIT
+
+package http1
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/textproto"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/waitress-go/waitress/httpparse"
+	"github.com/waitress-go/waitress/reactor"
+)
+
+// A body is a request's content as the handler reads it: straight from the channel's input, and from the socket when that
+// is used up, so that what nobody reads stays in the kernel and holds the peer back.
+//
+// Any goroutine of the handler may read it, one at a time; mu is what makes the others, and those that come too late,
+// harmless. The channel's input belongs to the body from the start of the handler to letGo.
+type body struct {
+	mu       sync.Mutex
+	channel  *channel        // nil after letGo
+	request  *http.Request   // whose body it is
+	left     int64           // of a body with Content-Length: what was not read
+	decoder  *chunkedDecoder // of a chunked one
+	err      error           // what every further Read returns
+	closed   bool
+	expected bool  // 100 (Continue) is still to be sent when the first Read has to wait
+	room     int64 // how many bytes may still come of a limited chunked body; negative: no limit
+}
+
+// A chunkedDecoder is a chunked body's state and what has been decoded of the input but not read.
+type chunkedDecoder struct {
+	httpparse.Chunked
+	ready []byte // a piece of the channel's input
+}
+
+// start makes b the body of the head that was just parsed. On the owner of ch.
+func (b *body) start(ch *channel, r *http.Request, head *httpparse.Head) {
+	b.channel, b.request = ch, r
+	b.left = head.ContentLength
+	b.expected = head.Continue
+	b.room = -1
+	if head.Chunked {
+		b.decoder = new(chunkedDecoder)
+		b.decoder.Reset(&ch.server().config.Limits)
+		if limit := ch.server().config.MaxBody; limit > 0 {
+			b.room = limit
+		}
+	}
+}
+
+// Read implements io.Reader.
+func (b *body) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.closed || b.channel == nil:
+		return 0, http.ErrBodyReadAfterClose
+	case b.err != nil:
+		return 0, b.err
+	case len(p) == 0:
+		return 0, nil
+	}
+	read := b.readFixed
+	if b.decoder != nil {
+		read = b.readChunked
+	}
+	n, err := read(p)
+	b.err = err
+	if n > 0 && err != io.EOF {
+		err = nil // the next Read says it
+	}
+	return n, err
+}
+
+// Close implements io.Closer. It reads nothing: what is left is the channel's to drain.
+func (b *body) Close() error {
+	b.mu.Lock()
+	b.closed = true
+	b.mu.Unlock()
+	return nil
+}
+
+// letGo makes b forget the channel. What was not read is the channel's.
+func (b *body) letGo() {
+	b.mu.Lock()
+	b.channel = nil
+	b.closed = true
+	b.mu.Unlock()
+}
+
+func (b *body) readFixed(p []byte) (n int, err error) {
+	if b.left == 0 {
+		return 0, io.EOF
+	}
+	p = p[:min(int64(len(p)), b.left)]
+	ch := b.channel
+	switch {
+	case ch.at < len(ch.in):
+		n = copy(p, ch.in[ch.at:])
+		ch.at += n
+	case len(p) >= inputBuffer/4:
+		n, err = b.receive(p)
+	default:
+		if err = b.fill(); err == nil {
+			n = copy(p, ch.in)
+			ch.at = n
+		}
+	}
+	if b.left -= int64(n); b.left == 0 {
+		err = io.EOF
+	}
+	return n, err
+}
+
+func (b *body) readChunked(p []byte) (n int, err error) {
+	d, ch := b.decoder, b.channel
+	for {
+		k := copy(p[n:], d.ready)
+		d.ready = d.ready[k:]
+		if n += k; n == len(p) {
+			return n, nil
+		}
+		data, used, err := d.Next(ch.in[ch.at:])
+		ch.at += used
+		switch {
+		case err == nil:
+			if b.room >= 0 {
+				if b.room -= int64(len(data)); b.room < 0 {
+					return n, &http.MaxBytesError{Limit: ch.server().config.MaxBody}
+				}
+			}
+			d.ready = data
+		case err == httpparse.ErrPartial:
+			if n > 0 {
+				return n, nil // what there is, before waiting for more
+			}
+			if err := b.fill(); err != nil {
+				return 0, err
+			}
+		case err == io.EOF:
+			b.setTrailer()
+			return n, io.EOF
+		default:
+			return n, err
+		}
+	}
+}
+
+// setTrailer fills Request.Trailer with what came behind the last chunk.
+func (b *body) setTrailer() {
+	buf, fields := b.decoder.Trailers()
+	if len(fields) == 0 {
+		return
+	}
+	r := b.request
+	if r.Trailer == nil {
+		r.Trailer = make(http.Header, len(fields))
+	}
+	for _, f := range fields {
+		name := textproto.CanonicalMIMEHeaderKey(string(f.Name.Of(buf)))
+		r.Trailer[name] = append(r.Trailer[name], string(f.Value.Of(buf)))
+	}
+}
+
+// fill replaces the channel's input, which is used up, by more from the socket.
+func (b *body) fill() error {
+	ch := b.channel
+	ch.dropInput()
+	buf := reactor.GetBuffer(inputBuffer)
+	n, err := b.receive(buf)
+	if err != nil {
+		reactor.PutBuffer(buf)
+		return err
+	}
+	ch.in, ch.at = buf[:n], 0
+	return nil
+}
+
+// receive reads from the socket, and waits for something to read.
+func (b *body) receive(p []byte) (int, error) {
+	ch := b.channel
+	for {
+		if ch.ended != nil {
+			return 0, bodyEnded(ch.ended)
+		}
+		n, err := ch.TryRead(p)
+		switch {
+		case err == nil && n > 0:
+			return n, nil
+		case err == nil || err == reactor.ErrAgain:
+			if err := b.await(); err != nil {
+				return 0, err
+			}
+		default:
+			ch.ended = err
+		}
+	}
+}
+
+// await waits until the socket can be read, no longer than the peer may be silent.
+func (b *body) await() error {
+	ch := b.channel
+	if b.expected {
+		b.expected = false
+		if err := ch.x.response.sendContinue(); err != nil {
+			return err
+		}
+	}
+	if err := ch.Conn.Flush(); err != nil { // the peer may be waiting for an answer that is held
+		return err
+	}
+	ch.setBodyDeadline()
+	err := ch.WaitReadable()
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		ch.ended = err
+	}
+	return err
+}
+
+// bodyEnded is what a reader sees when the connection ended before the body did.
+func bodyEnded(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// A remainder says what is left of a body when its handler has returned.
+type remainder uint8
+
+const (
+	nothingLeft remainder = iota
+	someLeft              // it can be drained
+	tooMuchLeft           // it can't, for its length, or for an error that lost the framing
+)
+
+// interrupt ends a Read that a goroutine of the handler is still in, now that the handler has returned. On the owner of the
+// channel.
+func (b *body) interrupt() {
+	if b.channel == nil || b.mu.TryLock() {
+		if b.channel != nil {
+			b.mu.Unlock()
+		}
+		return
+	}
+	b.channel.SetReadDeadline(time.Unix(1, 0))
+	b.mu.Lock()
+	b.mu.Unlock() //nolint:staticcheck // waiting for the reader is all there is to do
+}
+
+// remains looks at what is left, without reading. While a goroutine of the handler reads, it can't tell, and takes it that
+// the reader will come to the end.
+func (b *body) remains() remainder {
+	if !b.mu.TryLock() {
+		return someLeft
+	}
+	defer b.mu.Unlock()
+	switch {
+	case b.channel == nil || b.err == io.EOF:
+		return nothingLeft
+	case b.err != nil:
+		return tooMuchLeft
+	case b.decoder == nil && b.left == 0:
+		return nothingLeft
+	case b.decoder == nil && b.left-int64(len(b.channel.in)-b.channel.at) >= maxDrain:
+		return tooMuchLeft
+	}
+	return someLeft
+}
+
+// drain throws away what has been received of the rest. It returns io.EOF when nothing is left, ErrAgain when more has to
+// be received, and else why the connection can't be kept. On the owner of the channel, when the handler is gone.
+func (b *body) drain(spent *int64) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err != nil {
+		return b.err
+	}
+	ch := b.channel
+	for {
+		var n int64
+		var err error
+		if b.decoder == nil {
+			n = min(b.left, int64(len(ch.in)-ch.at))
+			ch.at += int(n)
+			if b.left -= n; b.left == 0 {
+				err = io.EOF
+			} else if ch.at == len(ch.in) {
+				err = reactor.ErrAgain
+			}
+		} else {
+			var data []byte
+			var k int
+			b.decoder.ready = nil
+			data, k, err = b.decoder.Next(ch.in[ch.at:])
+			ch.at += k
+			n = int64(len(data))
+			if err == httpparse.ErrPartial {
+				err = reactor.ErrAgain
+			}
+		}
+		if *spent += n; *spent > maxDrain {
+			return errDrain
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+var errDrain = errors.New("http1: more of an unread body than is drained")

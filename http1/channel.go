@@ -1,0 +1,727 @@
+// SPDX-License-Identifier: MIT
+
+package http1
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/waitress-go/waitress/dispatch"
+	"github.com/waitress-go/waitress/httpparse"
+	"github.com/waitress-go/waitress/internal/invariant"
+	"github.com/waitress-go/waitress/reactor"
+)
+
+// A state is where a channel stands in its life; doc.go draws it.
+type state uint8
+
+const (
+	stateIdle      state = iota // between requests; no buffer is held
+	stateHead                   // a head has begun
+	stateBody                   // a head is complete, and a small body is on its way
+	stateHandling               // the handler runs, or waits for a thread
+	stateDraining               // the answer is done; the rest of the body is thrown away
+	stateLingering              // the last word is said; what still comes is thrown away
+	stateClosed                 // terminal
+)
+
+func (s state) String() string {
+	return [...]string{"idle", "head", "body", "handling", "draining", "lingering", "closed"}[s]
+}
+
+// follows[s] is the set of states that may come after s.
+var follows = [...]uint8{
+	stateIdle:      1<<stateHead | 1<<stateHandling | 1<<stateBody | 1<<stateLingering | 1<<stateClosed,
+	stateHead:      1<<stateBody | 1<<stateHandling | 1<<stateLingering | 1<<stateClosed,
+	stateBody:      1<<stateHandling | 1<<stateLingering | 1<<stateClosed,
+	stateHandling:  1<<stateIdle | 1<<stateDraining | 1<<stateLingering | 1<<stateClosed,
+	stateDraining:  1<<stateIdle | 1<<stateLingering | 1<<stateClosed,
+	stateLingering: 1 << stateClosed,
+	stateClosed:    0,
+}
+
+// A channel is the protocol's state of one connection. All fields belong to the owner of the Conn, which is its loop or one
+// task (reactor.Conn), unless said otherwise. It is kept small: most of them are idle at any time.
+type channel struct {
+	reactor.Conn
+
+	listener *Listener // immutable
+	state    state
+	borrowed bool  // in is a piece of the loop's buffer
+	finSent  bool  // lingering: the end of the stream was sent
+	lingered int32 // lingering: bytes thrown away
+	at       int   // how far in is consumed
+	in       []byte
+	head     *httpparse.Head // of the request that is being received, or nil
+	x        *exchange       // the request that is being served, or nil
+	hooks    *hooks          // nil without ConnState and ConnContext
+	ended    error           // why no input comes any more, or nil
+
+	// ctx is the context of the request that is being served, for PeerGone, which runs on the loop while a task owns the
+	// channel.
+	ctx atomic.Pointer[requestContext]
+}
+
+// An exchange is what a request needs while it is served and that is recycled after it.
+type exchange struct {
+	channel  *channel
+	slab     *slab
+	turn     *reactor.Turn // the loop's turn, while its goroutine runs the handler
+	response response
+	served   int   // requests that the task at hand has served
+	drained  int64 // bytes of the body that were thrown away
+
+	continues    bool         // the request has Expect: 100-continue
+	readDeadline atomic.Int64 // when reads of the body fail, in Unix nanoseconds, or 0
+
+	// holding is whose output is held, and timer what sends it if the next answer takes its time.
+	holding atomic.Pointer[channel]
+	timer   *time.Timer
+}
+
+func newExchange() *exchange {
+	x := new(exchange)
+	x.response.x = x
+	x.response.header = make(http.Header)
+	return x
+}
+
+// onLoop returns the turn, if the handler runs on the loop and the loop was not given away meanwhile.
+func (x *exchange) onLoop() *reactor.Turn {
+	if x.turn != nil && x.turn.Lost() {
+		x.turn = nil
+	}
+	return x.turn
+}
+
+// hooks are what only channels of a Server with ConnState or ConnContext have.
+type hooks struct {
+	ctx  context.Context
+	conn net.Conn
+}
+
+func (ch *channel) server() *Server { return ch.listener.server }
+
+func (ch *channel) setState(to state) {
+	if invariant.Enabled && ch.state != to && follows[ch.state]&(1<<to) == 0 {
+		panic("http1: channel " + ch.state.String() + " -> " + to.String())
+	}
+	ch.state = to
+}
+
+// A want is what a channel needs before it can go on.
+type want uint8
+
+const (
+	wantInput want = iota // more bytes
+	wantRoom              // its output has to leave first
+	wantTask              // nothing: it was handed to a task thread and is no longer the caller's
+	wantClose             // to be closed
+)
+
+// Opened implements reactor.Protocol.
+func (ch *channel) Opened() {
+	c := &ch.server().config
+	if c.ConnState != nil || c.ConnContext != nil {
+		view := &connView{channel: ch}
+		ch.hooks = &hooks{ctx: ch.listener.ctx, conn: view}
+		if c.ConnContext != nil {
+			if ch.hooks.ctx = c.ConnContext(ch.listener.ctx, view); ch.hooks.ctx == nil {
+				panic("waitress: ConnContext returned nil")
+			}
+		}
+		ch.report(http.StateNew)
+	}
+	ch.SetReadTimeout(nil, shortest(c.HeaderTimeout, c.ReadTimeout))
+}
+
+func (ch *channel) report(s http.ConnState) {
+	if ch.hooks != nil && ch.server().config.ConnState != nil {
+		ch.server().config.ConnState(ch.hooks.conn, s)
+	}
+}
+
+func (ch *channel) baseContext() context.Context {
+	if ch.hooks != nil {
+		return ch.hooks.ctx
+	}
+	return ch.listener.ctx
+}
+
+// shortest returns the shorter of two timeouts, of which 0 or less is none.
+func shortest(a, b time.Duration) time.Duration {
+	if a <= 0 || b > 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// Input implements reactor.Protocol.
+func (ch *channel) Input(t *reactor.Turn, p []byte) bool {
+	if len(ch.in) == 0 {
+		ch.in, ch.at, ch.borrowed = p, 0, true
+	} else {
+		ch.in = append(reactor.GrowBuffer(ch.in, len(p)), p...)
+	}
+	return ch.goOn(t)
+}
+
+// InputEnd implements reactor.Protocol.
+func (ch *channel) InputEnd(t *reactor.Turn, err error) {
+	ch.ended = err
+	ch.goOn(t)
+}
+
+// Drained implements reactor.Protocol.
+func (ch *channel) Drained(t *reactor.Turn) bool { return ch.goOn(t) }
+
+// Expired implements reactor.Protocol.
+func (ch *channel) Expired(t *reactor.Turn) {
+	switch ch.state {
+	case stateHead:
+		ch.after(t, ch.refuse(t, errSlowHead))
+	case stateBody:
+		// The rest is late: the handler starts without it.
+		ch.after(t, ch.run(t, false))
+	case stateIdle, stateDraining, stateLingering:
+		ch.Close(t)
+	case stateHandling, stateClosed:
+		// The deadline of a body concerns its reader only.
+	}
+}
+
+// Draining implements reactor.Protocol.
+func (ch *channel) Draining(t *reactor.Turn) {
+	if ch.state == stateIdle && len(ch.in) == 0 && !ch.InputWaits() {
+		ch.Close(t)
+	}
+}
+
+// PeerGone implements reactor.Protocol.
+func (ch *channel) PeerGone() {
+	if ctx := ch.ctx.Load(); ctx != nil {
+		ctx.cancel(context.Canceled)
+	}
+}
+
+// Closed implements reactor.Protocol.
+func (ch *channel) Closed() {
+	ch.setState(stateClosed)
+	ch.dropInput()
+	ch.dropHead()
+	if ch.x != nil {
+		ch.endRequest()
+	}
+	ch.report(http.StateClosed)
+}
+
+// goOn serves what can be served, on the loop. The result is Input's.
+func (ch *channel) goOn(t *reactor.Turn) bool { return ch.after(t, ch.process(t)) }
+
+// after does what the loop has to do when process has come to a stop. If the turn was lost on the way, the caller has
+// become the channel's task, and goes on as one until it can release it.
+func (ch *channel) after(t *reactor.Turn, w want) bool {
+	if w == wantTask {
+		return false
+	}
+	if t.Lost() {
+		ch.work(w)
+		return false
+	}
+	switch w {
+	case wantInput, wantRoom:
+		ch.settle(t, w)
+		return true
+	case wantClose, wantTask:
+	}
+	ch.Close(t)
+	return false
+}
+
+// Run implements dispatch.Task. On the loop, where exchange.turn is set, it is the handler of one request; on a task thread
+// it is everything until the channel can be released.
+func (ch *channel) Run() {
+	if ch.x.turn != nil {
+		ch.serve()
+		return
+	}
+	ch.x.served = 0
+	ch.serve()
+	ch.work(ch.process(nil))
+}
+
+// work goes on as the channel's task, from what it wants, until the channel is its loop's again or another task's.
+func (ch *channel) work(w want) {
+	for {
+		switch w {
+		case wantTask:
+			return
+		case wantClose:
+			ch.Doom()
+			ch.Release(false)
+			return
+		case wantInput, wantRoom:
+			ch.settle(nil, w)
+			if ch.Release(w == wantRoom) {
+				return
+			}
+			if w == wantInput {
+				ch.receive()
+			}
+		}
+		w = ch.process(nil)
+	}
+}
+
+// receive reads for the task, without waiting. Errors become ch.ended, except that nothing was there.
+func (ch *channel) receive() {
+	if len(ch.in) == 0 {
+		ch.in, ch.at = reactor.GetBuffer(inputBuffer)[:0], 0
+	} else {
+		ch.own()
+		ch.in = reactor.GrowBuffer(ch.in, inputBuffer/4)
+	}
+	n, err := ch.TryRead(ch.in[len(ch.in):cap(ch.in)])
+	ch.in = ch.in[:len(ch.in)+n]
+	if err != nil && err != reactor.ErrAgain {
+		ch.ended = err
+	}
+	if len(ch.in) == 0 {
+		ch.dropInput()
+	}
+}
+
+// settle makes the channel ready to be left alone: it keeps of the buffers what it must, and sets the deadline.
+func (ch *channel) settle(t *reactor.Turn, w want) {
+	if ch.at == len(ch.in) {
+		ch.dropInput()
+	} else {
+		ch.own()
+	}
+	if w == wantRoom {
+		ch.SetReadTimeout(t, 0) // the write-stall time bounds this
+		return
+	}
+	c := &ch.server().config
+	switch ch.state {
+	case stateIdle:
+		if len(ch.in) > 0 {
+			ch.setState(stateHead)
+			ch.report(http.StateActive)
+			ch.SetReadTimeout(t, shortest(c.HeaderTimeout, c.ReadTimeout))
+			return
+		}
+		ch.dropHead()
+		ch.ClearWriteDeadline()
+		ch.SetReadTimeout(t, c.IdleTimeout)
+	case stateDraining:
+		ch.SetReadTimeout(t, shortest(c.BodyTimeout, c.ReadTimeout))
+	case stateHead, stateBody, stateHandling, stateLingering, stateClosed:
+		// Set when the state began: more bytes don't buy more time.
+	}
+}
+
+// own makes the input the channel's own.
+func (ch *channel) own() {
+	if !ch.borrowed {
+		return
+	}
+	rest := ch.in[ch.at:]
+	ch.in, ch.at, ch.borrowed = nil, 0, false
+	if len(rest) > 0 {
+		ch.in = append(reactor.GetBuffer(len(rest))[:0], rest...)
+	}
+}
+
+func (ch *channel) dropInput() {
+	if !ch.borrowed && ch.in != nil {
+		reactor.PutBuffer(ch.in)
+	}
+	ch.in, ch.at, ch.borrowed = nil, 0, false
+}
+
+func (ch *channel) dropHead() {
+	if ch.head != nil {
+		ch.server().heads.Put(ch.head)
+		ch.head = nil
+	}
+}
+
+// process serves the requests at hand, until something is wanted that is not. t is the loop's turn, or nil on a task
+// thread; when the turn was lost in a handler, the rest is done as a task does it.
+func (ch *channel) process(t *reactor.Turn) want {
+	for {
+		if t != nil && t.Lost() {
+			t = nil
+		}
+		switch ch.state {
+		case stateIdle, stateHead:
+			if w, ok := ch.receiveHead(t); !ok {
+				return w
+			}
+		case stateBody:
+			if len(ch.in)-ch.at < int(ch.head.ContentLength) && ch.ended == nil {
+				return wantInput
+			}
+			if w := ch.run(t, ch.ended == nil); w != wantInput {
+				return w
+			}
+		case stateHandling:
+			if w, ok := ch.endHandling(t); !ok {
+				return w
+			}
+		case stateDraining:
+			if w, ok := ch.drain(t); !ok {
+				return w
+			}
+		case stateLingering:
+			return ch.linger(t)
+		case stateClosed:
+			return wantClose
+		}
+	}
+}
+
+// receiveHead parses a head, and starts its request when it is complete. ok says that process can go on.
+func (ch *channel) receiveHead(t *reactor.Turn) (w want, ok bool) {
+	if ch.Blocked() {
+		return wantRoom, false
+	}
+	if ch.at == len(ch.in) {
+		return ch.pause(), false
+	}
+	if ch.head == nil {
+		ch.head = ch.server().heads.Get().(*httpparse.Head)
+		ch.head.Reset()
+	}
+	n, err := ch.head.Parse(ch.in[ch.at:], &ch.server().config.Limits)
+	switch {
+	case err == httpparse.ErrPartial:
+		return ch.pause(), false
+	case err != nil:
+		return ch.refuse(t, err), false
+	}
+	if ch.state == stateIdle {
+		ch.report(http.StateActive)
+	}
+	if limit := ch.server().config.MaxBody; limit > 0 && ch.head.ContentLength > limit {
+		return ch.refuse(t, errLargeBody), false
+	}
+	s, err := ch.newSlab(ch.head, ch.in[ch.at:ch.at+n])
+	if err != nil {
+		return ch.refuse(t, err), false
+	}
+	ch.at += n
+	ch.begin(s)
+	if length := ch.head.ContentLength; length > int64(len(ch.in)-ch.at) && length <= smallBody && !ch.head.Continue {
+		ch.setState(stateBody)
+		ch.SetReadTimeout(t, bodyWait)
+		return wantInput, true
+	}
+	whole := !ch.head.Chunked && ch.head.ContentLength <= int64(len(ch.in)-ch.at)
+	w = ch.run(t, whole)
+	return w, w == wantInput
+}
+
+// pause is what receiveHead does when more input is needed: nothing may be held any longer, and at the end of the input it
+// is over.
+func (ch *channel) pause() want {
+	if ch.x != nil {
+		ch.release()
+	}
+	if err := ch.Conn.Flush(); err != nil {
+		return wantClose
+	}
+	if ch.ended != nil {
+		switch {
+		case ch.Blocked():
+			return wantRoom // process comes back here when the output has left
+		case ch.ended == io.EOF && ch.at < len(ch.in):
+			return ch.refuse(nil, errCutHead)
+		}
+		return wantClose
+	}
+	if ch.Blocked() {
+		return wantRoom
+	}
+	return wantInput
+}
+
+// begin makes s the request that is being served.
+func (ch *channel) begin(s *slab) {
+	if ch.x == nil {
+		ch.x = ch.server().exchanges.Get().(*exchange)
+		ch.x.channel = ch
+	}
+	x, head := ch.x, ch.head
+	x.slab = s
+	x.drained = 0
+	x.continues = head.Continue
+	x.readDeadline.Store(0)
+	x.response.reset(head.Minor, s.request.Method == http.MethodHead, head.KeepAlive, head.Close, head.Continue)
+	s.writer.response = &x.response
+	if s.request.ContentLength != 0 {
+		s.body.start(ch, &s.request, head)
+	}
+}
+
+// run starts the handler of the request that was begun: here, if it is to run on the loop and the whole body, if any, is at
+// hand; else on a task thread. wantInput means that the handler has returned and process can go on.
+func (ch *channel) run(t *reactor.Turn, whole bool) want {
+	ch.setState(stateHandling)
+	c := &ch.server().config
+	ch.SetReadTimeout(t, 0)
+	if !whole && c.ReadTimeout > 0 {
+		ch.x.readDeadline.Store(time.Now().Add(c.ReadTimeout).UnixNano())
+	}
+	if c.WriteTimeout > 0 {
+		ch.SetWriteDeadline(time.Now().Add(c.WriteTimeout))
+	}
+	if t == nil {
+		ch.x.turn = nil
+		ch.x.served++
+		if ch.x.served > maxTurn && c.Dispatcher.Submit(ch) == nil {
+			return wantTask
+		}
+		ch.serve()
+		return wantInput
+	}
+	if whole && c.Dispatcher.Place(0) == dispatch.Here {
+		ch.x.turn = t
+		if !c.Dispatcher.Run(ch) {
+			return ch.finish(nil)
+		}
+		return wantInput
+	}
+	ch.x.turn = nil
+	ch.own()
+	ch.Claim()
+	if err := c.Dispatcher.Submit(ch); err != nil {
+		ch.Reclaim()
+		if errors.Is(err, dispatch.ErrQueueFull) {
+			return ch.refuse(t, errBusy)
+		}
+		return wantClose
+	}
+	return wantTask
+}
+
+// serve runs the handler and completes its answer.
+func (ch *channel) serve() {
+	x := ch.x
+	s := x.slab
+	ch.ctx.Store(&s.ctx)
+	if ch.HalfClosed() && ch.at == len(ch.in) && ch.Gone() {
+		s.ctx.cancel(context.Canceled)
+	}
+	handler := ch.server().config.Handler
+	if ch.server().config.GeneralOptions && s.request.RequestURI == "*" && s.request.Method == http.MethodOptions {
+		handler = http.HandlerFunc(generalOptions)
+	}
+	handler.ServeHTTP(&s.writer, &s.request)
+	s.writer.letGo()
+	ch.ctx.Store(nil)
+	s.ctx.cancel(context.Canceled)
+	x.response.finish()
+}
+
+// generalOptions answers "OPTIONS *", as net/http does: 200 and nothing, when there is no body.
+func generalOptions(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Length", "0")
+	if r.ContentLength != 0 {
+		// Read up to 4 KB of the body, so that the connection can be kept; what is larger is not meant well.
+		mb := http.MaxBytesReader(w, r.Body, 4<<10)
+		_, _ = io.Copy(io.Discard, mb)
+	}
+}
+
+// endHandling is what follows a handler that has returned: the answer leaves, or is held for the next one, and then the
+// channel goes on with what is left of the request's body.
+func (ch *channel) endHandling(t *reactor.Turn) (w want, ok bool) {
+	x := ch.x
+	r := &x.response
+	x.slab.body.interrupt()
+	left := x.slab.body.remains()
+	last := r.closeAfter || left == tooMuchLeft || !ch.server().keepAlives()
+	if m := x.slab.request.MultipartForm; m != nil {
+		if err := m.RemoveAll(); err != nil {
+			r.logf("http: removing a form's temporary files: %v", err)
+		}
+	}
+	if r.err == nil {
+		switch {
+		case len(r.out) == 0:
+		case !last && left == nothingLeft && ch.at < len(ch.in):
+			r.err = ch.Conn.Hold(x.onLoop(), r.out)
+			ch.hold(t)
+		default:
+			r.err = ch.Conn.Write(x.onLoop(), r.out)
+		}
+	}
+	if !ch.Blocked() {
+		ch.ClearWriteDeadline()
+	}
+	if r.err != nil {
+		return wantClose, false
+	}
+	switch {
+	case last:
+		return ch.finish(t), false
+	case left == someLeft:
+		ch.setState(stateDraining)
+		return wantInput, true
+	}
+	ch.endRequest()
+	ch.becomeIdle()
+	return wantInput, true
+}
+
+// becomeIdle makes the channel ready for the next request.
+func (ch *channel) becomeIdle() {
+	ch.setState(stateIdle)
+	if ch.head != nil {
+		ch.head.Reset()
+	}
+	ch.report(http.StateIdle)
+}
+
+// hold sees to it that what is held leaves soon, if the next handler takes its time. On the loop nothing is done: there
+// the next handler is one that does not.
+func (ch *channel) hold(t *reactor.Turn) {
+	x := ch.x
+	if t != nil || x.holding.Load() != nil {
+		return
+	}
+	x.holding.Store(ch)
+	if x.timer == nil {
+		x.timer = time.AfterFunc(holdTime, x.holdEnded)
+	} else {
+		x.timer.Reset(holdTime)
+	}
+}
+
+// holdEnded runs on the timer's goroutine. A late one flushes for nothing, or another channel's output a little early.
+func (x *exchange) holdEnded() {
+	if ch := x.holding.Load(); ch != nil {
+		// The error stays in the connection, where the next Write meets it.
+		_ = ch.Conn.Flush()
+	}
+}
+
+// endRequest lets go of the request.
+func (ch *channel) endRequest() {
+	x := ch.x
+	if x.slab != nil {
+		x.slab.letGo()
+		x.slab = nil
+	}
+	if ch.at == len(ch.in) {
+		ch.release()
+	}
+}
+
+// release gives the exchange back.
+func (ch *channel) release() {
+	x := ch.x
+	if x.slab != nil {
+		return
+	}
+	if x.holding.Load() != nil {
+		x.timer.Stop()
+		x.holding.Store(nil)
+	}
+	if r := &x.response; cap(r.out) > outputBuffer {
+		reactor.PutBuffer(r.out)
+		r.out = nil
+	}
+	x.channel, x.turn = nil, nil
+	ch.x = nil
+	ch.server().exchanges.Put(x)
+}
+
+// drain throws away what comes of a body that its handler left unread.
+func (ch *channel) drain(t *reactor.Turn) (w want, ok bool) {
+	err := ch.x.slab.body.drain(&ch.x.drained)
+	switch {
+	case err == io.EOF:
+		ch.endRequest()
+		ch.becomeIdle()
+		return wantInput, true
+	case err == reactor.ErrAgain && ch.ended == nil:
+		return wantInput, false
+	}
+	// Where the next request begins is not known, or not worth finding out.
+	return ch.finish(t), false
+}
+
+// finish is the end of the conversation: when the output has left, the peer is told that there is no more, and what it still
+// sends is thrown away until it closes too.
+func (ch *channel) finish(t *reactor.Turn) want {
+	if err := ch.Conn.Flush(); err != nil {
+		return wantClose
+	}
+	if ch.x != nil {
+		ch.endRequest()
+	}
+	ch.setState(stateLingering)
+	ch.dropHead()
+	return ch.linger(t)
+}
+
+// linger is stateLingering.
+func (ch *channel) linger(t *reactor.Turn) want {
+	ch.lingered += int32(min(len(ch.in)-ch.at, maxLinger))
+	ch.at = len(ch.in)
+	switch {
+	case ch.Blocked():
+		return wantRoom
+	case ch.ended != nil || ch.lingered > maxLinger:
+		return wantClose
+	case !ch.finSent:
+		ch.finSent = true
+		if err := ch.CloseWrite(); err != nil {
+			return wantClose // the peer was faster
+		}
+		ch.SetReadTimeout(t, lingerTimeout)
+	}
+	return wantInput
+}
+
+// setBodyDeadline bounds how long a body's reader waits for the next bytes.
+func (ch *channel) setBodyDeadline() {
+	d := ch.server().config.BodyTimeout
+	if ns := ch.x.readDeadline.Load(); ns != 0 {
+		if at := time.Unix(0, ns); d <= 0 || time.Until(at) < d {
+			ch.SetReadDeadline(at)
+			return
+		}
+	}
+	ch.SetReadTimeout(nil, d)
+}
+
+// Panicked implements dispatch.Task: the handler panicked, or ended its goroutine. Its answer ends where it stands, and
+// the connection with it; the answers before it are delivered.
+func (ch *channel) Panicked(v any, stack []byte) {
+	x := ch.x
+	if v != http.ErrAbortHandler {
+		ch.server().config.Logf("http: panic serving %v: %v\n%s", ch.Peer(), v, stack)
+	}
+	x.slab.writer.letGo()
+	x.slab.body.interrupt()
+	ch.ctx.Store(nil)
+	x.slab.ctx.cancel(context.Canceled)
+	x.response.send()
+	onLoop := x.turn != nil
+	switch {
+	case onLoop && v != dispatch.ErrGoexit:
+		return // run goes on, on this goroutine
+	case onLoop:
+		ch.Detach(x.onLoop())
+	}
+	ch.work(ch.finish(nil))
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+
+package http1
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// A requestContext is a request's context. It is cancelled when the peer goes away, when the handler returns, and when the
+// context it is based on is; it costs nothing until somebody asks for Done or AfterFunc, which few handlers do.
+//
+// It implements AfterFunc, so that contexts derived from it need no goroutine to follow it.
+type requestContext struct {
+	base    context.Context
+	channel *channel
+
+	mu       sync.Mutex
+	err      error
+	done     chan struct{} // made when first asked for; closed when err is set
+	unfollow func() bool   // stops following base
+	after    map[*afterFunc]struct{}
+	local    net.Addr // found when first asked for, while the connection is the request's
+}
+
+type afterFunc struct{ f func() }
+
+// Deadline implements context.Context.
+func (c *requestContext) Deadline() (time.Time, bool) { return c.base.Deadline() }
+
+// Done implements context.Context.
+func (c *requestContext) Done() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done == nil {
+		c.done = make(chan struct{})
+		if c.err != nil {
+			close(c.done)
+		} else {
+			c.follow()
+		}
+	}
+	return c.done
+}
+
+// follow makes c end with its base. Under mu.
+func (c *requestContext) follow() {
+	if c.unfollow == nil && c.base.Done() != nil {
+		c.unfollow = context.AfterFunc(c.base, func() { c.cancel(c.base.Err()) })
+	}
+}
+
+// Err implements context.Context.
+func (c *requestContext) Err() error {
+	c.mu.Lock()
+	err := c.err
+	c.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if err := c.base.Err(); err != nil {
+		c.cancel(err)
+		return err
+	}
+	return nil
+}
+
+// Value implements context.Context. http.LocalAddrContextKey is looked up when asked for: it is a system call.
+func (c *requestContext) Value(key any) any {
+	switch key {
+	case http.ServerContextKey:
+		return c.channel.server().config.HTTPServer
+	case http.LocalAddrContextKey:
+		return c.localAddr()
+	}
+	return c.base.Value(key)
+}
+
+func (c *requestContext) localAddr() net.Addr {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.local == nil {
+		c.local = c.channel.listener.addr
+		if find := c.channel.server().config.LocalAddr; find != nil && c.err == nil {
+			if a := find(c.channel.FD(), c.channel.listener.network); a != nil {
+				c.local = a
+			}
+		}
+	}
+	return c.local
+}
+
+// AfterFunc is what the context package looks for when a context is derived from c: f runs in its own goroutine when c is
+// over, unless stop is called before.
+func (c *requestContext) AfterFunc(f func()) (stop func() bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		go f()
+		return func() bool { return false }
+	}
+	c.follow()
+	a := &afterFunc{f}
+	if c.after == nil {
+		c.after = make(map[*afterFunc]struct{})
+	}
+	c.after[a] = struct{}{}
+	return func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		_, waiting := c.after[a]
+		delete(c.after, a)
+		return waiting
+	}
+}
+
+// cancel ends the context. Any goroutine; the first error stays.
+func (c *requestContext) cancel(err error) {
+	c.mu.Lock()
+	if c.err != nil {
+		c.mu.Unlock()
+		return
+	}
+	c.err = err
+	if c.done != nil {
+		close(c.done)
+	}
+	after, unfollow := c.after, c.unfollow
+	c.after, c.unfollow = nil, nil
+	c.mu.Unlock()
+	if unfollow != nil {
+		unfollow()
+	}
+	for a := range after {
+		go a.f()
+	}
+}

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+
+// Package http1 is one HTTP/1.x connection: it makes requests of the bytes that the reactor reads, runs net/http handlers
+// for them through dispatch, and turns what they write into bytes again. The three packages below it do not know each
+// other; here they meet.
+//
+// # The life of a channel
+//
+// A channel is the protocol's state of one connection.
+//
+//	           first bytes             head complete                answer done
+//	  idle ───────────────▶ head ─────────────┬──────▶ handling ─────┬────────────▶ idle, or the next
+//	   ▲                                      │            ▲         │              head at once
+//	   │                                      ▼            │         ▼
+//	   │                                    body ──────────┘      draining (the rest of a body
+//	   │                          (a small one, for a moment)        │      nobody read)
+//	   └──────────────────────────────────────────────────────◀──────┘
+//	any state: an error whose framing is lost, or the last answer ─▶ lingering ─▶ closed
+//
+// In idle, head, body, draining and lingering the loop owns the channel, unless it just happens that a task that finished
+// finds more input and goes on itself. In handling a task thread owns it, or, under the Inline policy, the loop's own
+// goroutine while it runs the handler.
+//
+// # Input
+//
+// What was read and not yet consumed is channel.in from channel.at on. While the loop runs it may be a piece of the
+// loop's read buffer (channel.borrowed); whoever keeps the channel beyond that copies the rest into a pooled buffer of the
+// channel's own. An idle channel has neither.
+//
+// # Output
+//
+// Head and first bytes of an answer are put together in one buffer and written at once. When the next request of a
+// pipeline is at hand already, the answer is held instead and leaves together with the following ones; a timer
+// bounds for how long when a task thread runs the handlers.
+//
+// The package does not listen, accept, or know an operating system.
+package http1

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+
+package http1
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+
+	"github.com/waitress-go/waitress/httpparse"
+	"github.com/waitress-go/waitress/reactor"
+)
+
+// Refusals that are not the parser's.
+var (
+	errSlowHead  = &httpparse.SyntaxError{Status: http.StatusRequestTimeout, Rule: "the request head took too long"}
+	errCutHead   = &httpparse.SyntaxError{Status: http.StatusBadRequest, Rule: "the connection ended inside the request head (RFC 9112 §8)"}
+	errLargeBody = &httpparse.SyntaxError{Status: http.StatusRequestEntityTooLarge, Rule: "the content is longer than this server takes"}
+	errBusy      = &httpparse.SyntaxError{Status: http.StatusServiceUnavailable, Rule: "too many requests are waiting"}
+)
+
+// retryAfter is what a client is asked to wait, in seconds, when the queue is full.
+const retryAfter = 1
+
+// refuse answers a request that no handler sees, and ends the connection: where the next request begins is not known, or
+// not worth knowing. Answers that are held go out before it.
+func (ch *channel) refuse(t *reactor.Turn, err error) want {
+	refusal := &httpparse.SyntaxError{Status: http.StatusBadRequest, Rule: err.Error()}
+	errors.As(err, &refusal)
+	text := strconv.Itoa(refusal.Status) + " " + http.StatusText(refusal.Status) + ": " + refusal.Rule + "\n"
+
+	p := appendStatusLine(reactor.GetBuffer(outputBuffer)[:0], 1, refusal.Status)
+	if ident := ch.server().config.Ident; ident != "" {
+		p = append(append(append(p, "Server: "...), ident...), "\r\n"...)
+	}
+	p = ch.server().date.append(p)
+	p = append(p, "Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: "...)
+	p = strconv.AppendInt(p, int64(len(text)), 10)
+	if refusal == errBusy {
+		p = append(p, "\r\nRetry-After: "...)
+		p = strconv.AppendInt(p, retryAfter, 10)
+	}
+	p = append(p, "\r\n\r\n"...)
+	if !ch.isHead() {
+		p = append(p, text...)
+	}
+	err = ch.Conn.Write(t, p)
+	reactor.PutBuffer(p)
+	if err != nil {
+		return wantClose
+	}
+	return ch.finish(t)
+}
+
+// isHead says whether the request that is refused is known to be HEAD, whose answers have no content.
+func (ch *channel) isHead() bool {
+	if ch.x != nil && ch.x.slab != nil {
+		return ch.x.slab.request.Method == http.MethodHead
+	}
+	if ch.head == nil || ch.head.Method.End < ch.head.Method.Start {
+		return false // nothing, or no whole method, was parsed
+	}
+	return string(ch.head.Method.Of(ch.in[ch.at:])) == http.MethodHead
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+
+package http1
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/waitress-go/waitress/dispatch"
+	"github.com/waitress-go/waitress/httpparse"
+	"github.com/waitress-go/waitress/reactor"
+)
+
+// Config is how a Server treats its connections. Durations of 0 or less mean no limit.
+type Config struct {
+	Handler    http.Handler
+	Dispatcher *dispatch.Dispatcher
+	Limits     httpparse.Limits
+
+	HeaderTimeout time.Duration // for a whole head, from the first byte, or from the accept
+	ReadTimeout   time.Duration // for a whole request, likewise
+	BodyTimeout   time.Duration // between two reads of a body that bring something
+	WriteTimeout  time.Duration // for a whole answer, from the end of the head
+	IdleTimeout   time.Duration // between two requests
+
+	MaxBody int64  // bytes of a request's content; 0: no limit
+	Ident   string // the Server field of answers, if the handler sets none
+
+	// GeneralOptions: the server answers "OPTIONS *" itself, as net/http does.
+	GeneralOptions bool
+
+	HTTPServer  *http.Server // what http.ServerContextKey gives
+	ConnContext func(ctx context.Context, c net.Conn) context.Context
+	ConnState   func(net.Conn, http.ConnState)
+	LocalAddr   func(fd reactor.FD, network string) net.Addr
+
+	// Logf reports what a handler did wrong, or a failure that was nobody's request.
+	Logf func(format string, args ...any)
+}
+
+const (
+	// smallBody is how long a declared body may be for the loop to wait for it, bodyWait how long it does so: such a
+	// body nearly always is one packet behind its head, and a handler that starts with the body in hand needs no
+	// thread to wait on.
+	smallBody = 64 << 10
+	bodyWait  = 50 * time.Millisecond
+
+	// maxDrain is how much of a body that the handler left unread is read and thrown away for the sake of the
+	// connection; net/http has the same number.
+	maxDrain = 256 << 10
+
+	// lingerTimeout and maxLinger bound how long, and for how many bytes, a channel that has said its last word goes on
+	// reading so that the peer can read that word: closing at once would reset the connection under it
+	// (RFC 9112 §9.6).
+	lingerTimeout = time.Second
+	maxLinger     = 1 << 20
+
+	// holdTime bounds how long an answer waits for the following ones of its pipeline.
+	holdTime = 2 * time.Millisecond
+
+	// maxTurn is how many requests of one connection a task serves before it queues up behind the others.
+	maxTurn = 64
+
+	// inputBuffer is what a task reads into.
+	inputBuffer = 16 << 10
+)
+
+// A Server is what the channels of one waitress.Server share.
+type Server struct {
+	config    Config
+	draining  atomic.Bool // no connection is kept after its answer
+	noKeep    atomic.Bool // SetKeepAlivesEnabled(false)
+	date      dateCache
+	exchanges sync.Pool // of *exchange. Not package-level: they have timers, which belong to one synctest bubble
+	heads     sync.Pool // of *httpparse.Head
+}
+
+// New returns a Server.
+func New(config Config) *Server {
+	s := &Server{config: config}
+	s.exchanges.New = func() any { return newExchange() }
+	s.heads.New = func() any { return new(httpparse.Head) }
+	return s
+}
+
+// SetKeepAlivesEnabled says whether connections are kept after an answer. Any goroutine.
+func (s *Server) SetKeepAlivesEnabled(on bool) { s.noKeep.Store(!on) }
+
+// Drain makes every answer from now on the last of its connection. Any goroutine.
+func (s *Server) Drain() { s.draining.Store(true) }
+
+func (s *Server) keepAlives() bool { return !s.draining.Load() && !s.noKeep.Load() }
+
+// A Listener is what the connections of one listener share.
+type Listener struct {
+	server  *Server
+	ctx     context.Context
+	addr    net.Addr
+	network string
+}
+
+// NewListener returns the Listener for connections that come from addr; ctx is the base of their requests' contexts.
+func (s *Server) NewListener(ctx context.Context, addr net.Addr) *Listener {
+	return &Listener{server: s, ctx: ctx, addr: addr, network: addr.Network()}
+}
+
+// Open makes the channel for one new connection.
+func (l *Listener) Open() (*reactor.Conn, reactor.Protocol) {
+	ch := &channel{listener: l}
+	return &ch.Conn, ch
+}
+
+// A dateCache holds the Date field of this second.
+type dateCache struct{ p atomic.Pointer[dateLine] }
+
+type dateLine struct {
+	second int64
+	line   []byte // "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+}
+
+// append appends the line for the time now.
+func (d *dateCache) append(p []byte) []byte {
+	now := time.Now()
+	line := d.p.Load()
+	if s := now.Unix(); line == nil || line.second != s {
+		line = &dateLine{second: s}
+		line.line = append(line.line, "Date: "...)
+		line.line = now.UTC().AppendFormat(line.line, http.TimeFormat)
+		line.line = append(line.line, "\r\n"...)
+		d.p.Store(line)
+	}
+	return append(p, line.line...)
+}

@@ -1,0 +1,528 @@
+// SPDX-License-Identifier: MIT
+
+package reactor
+
+import (
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// A Protocol is what a connection speaks: the layer above. The reactor calls it on the goroutine that is the loop at
+// that moment, except where a method says otherwise, and never twice at once for one connection.
+type Protocol interface {
+	// Input gets bytes that were just read, while the loop owns the connection. p is a piece of t's buffer: it stays
+	// as it is until Input returns, also when t is given away meanwhile. The result says whether the loop still owns
+	// the connection and may read on; after false the reactor does not touch it any more until it is released.
+	Input(t *Turn, p []byte) bool
+
+	// InputEnd says that the peer's stream ended (io.EOF) or the connection failed (another error), while the loop
+	// owns it. It is called once; no Input follows.
+	InputEnd(t *Turn, err error)
+
+	// Drained says that all output has left, while the loop owns the connection. The result is as Input's.
+	Drained(t *Turn) bool
+
+	// Expired says that the read deadline has passed while the loop owns the connection.
+	Expired(t *Turn)
+
+	// PeerGone says that the peer closed or reset the connection, or the Server ended it, while a task owns it.
+	// The loop calls it without owning the connection: it may only cancel and note.
+	PeerGone()
+
+	// Draining says, while the loop owns the connection, that the Server is shutting down: an idle connection closes now,
+	// any other after its request.
+	Draining(t *Turn)
+
+	// Opened is the first call, on the acceptor's goroutine, before any event is reported. It sets the first deadline.
+	Opened()
+
+	// Closed is the last call, on the loop: the connection is out of the index, and its descriptor is closed at the end
+	// of the turn.
+	Closed()
+}
+
+// Why a connection's output failed. Write returns these, or an error of the Sockets.
+var (
+	// ErrStalled: the peer took nothing of the waiting output for the write-stall time.
+	ErrStalled error = &timeoutError{"reactor: peer does not read: write stalled"}
+	// ErrDeadline: the write deadline has passed.
+	ErrDeadline error = &timeoutError{"reactor: write deadline exceeded"}
+	// ErrClosed: the connection was closed on this side.
+	ErrClosed = errors.New("reactor: connection closed")
+)
+
+// A timeoutError is a net.Error whose Timeout is true, and os.ErrDeadlineExceeded to errors.Is, as the errors of the
+// net package are.
+type timeoutError struct{ text string }
+
+func (e *timeoutError) Error() string        { return e.text }
+func (e *timeoutError) Timeout() bool        { return true }
+func (e *timeoutError) Temporary() bool      { return true }
+func (e *timeoutError) Is(target error) bool { return target == os.ErrDeadlineExceeded }
+
+// A Conn is one connection. It is embedded in the layer above's own record, so that both are one allocation.
+//
+// Invariant: at any instant it belongs to its loop or to one task, as the bit taskOwned of word says, and only the owner
+// reads from it, changes its read deadline or gives it to the other. Its output has a lock of its own, since the
+// loop drains it whoever the owner is.
+//
+//	        Claim (loop)                         every event: the loop acts at once
+//	loop-owned ────────────▶ task-owned          every event: one bit in word, and the task woken if it waits
+//	     ▲                        │
+//	     └────────────────────────┘
+//	  Release (task): one compare-and-swap, which fails when something happened
+//	  meanwhile that the task has not seen; then the task goes on itself
+type Conn struct {
+	loop  *Loop    // immutable after open
+	proto Protocol // immutable after open
+	fd    FD       // immutable after open
+	gen   uint32   // immutable after open
+
+	word    atomic.Uint32
+	wheelAt atomic.Int64  // the tick of the wheel's entry, or never; written under the wheel's lock
+	timer   entry         // guarded by the wheel's lock
+	readAt  atomic.Int64  // the read deadline in nanoseconds of the reactor's clock, or never; written by the owner
+	writeAt atomic.Int64  // the write deadline likewise; written by whoever runs the request
+	wakeup  chan struct{} // where the owning task waits; made by the first wait of a task, which is rare
+	out     output
+
+	peer string // immutable after open
+}
+
+// The bits of Conn.word. The loop sets those of events; who clears one is said with it.
+const (
+	// taskOwned: set by the loop (Claim), cleared by the task (Release).
+	taskOwned uint32 = 1 << iota
+	// wordReadable: a read may find something. Set by an event, and by a read that filled its buffer; cleared by the
+	// owner before it reads.
+	wordReadable
+	// wordDrained: the output emptied while a task owned the connection. Cleared by the task.
+	wordDrained
+	// wordExpired: the read deadline passed while a task owned the connection. Cleared by SetReadDeadline.
+	wordExpired
+	// wordPeerClosed and wordHangup stay set: a short read is then no proof that the end was reached.
+	wordPeerClosed
+	wordHangup
+	// wordWaiting: the task that owns the connection waits on wakeup for any of the above. Set by the task, cleared by
+	// the loop, which then owes it a signal.
+	wordWaiting
+	// wordDoomed: the connection is to be closed as soon as its loop owns it. Set by the loop or by the owner.
+	wordDoomed
+	// wordClosed: terminal.
+	wordClosed
+)
+
+// wordString lists the bits of a word, for failing invariants.
+func wordString(w uint32) string {
+	names := [...]string{"task", "readable", "drained", "expired", "peerClosed", "hangup", "waiting", "doomed", "closed"}
+	var set []string
+	for i, name := range names {
+		if w&(1<<i) != 0 {
+			set = append(set, name)
+		}
+	}
+	return "{" + strings.Join(set, " ") + "}"
+}
+
+// Loop returns the loop that the connection lives on.
+func (c *Conn) Loop() *Loop { return c.loop }
+
+// FD returns the descriptor. It is valid while the caller owns the connection.
+func (c *Conn) FD() FD { return c.fd }
+
+// Peer returns the remote address as the listener gave it.
+func (c *Conn) Peer() string { return c.peer }
+
+// Claim gives the connection to a task. The loop calls it when it owns the connection, before it hands the task on.
+func (c *Conn) Claim() {
+	for {
+		w := c.word.Load()
+		invariantf(w&taskOwned == 0, "Claim of a connection that a task owns", w)
+		if c.word.CompareAndSwap(w, (w|taskOwned)&^wordDrained) {
+			return
+		}
+	}
+}
+
+// Detach gives the loop away, if t is still the turn of its goroutine, and makes the caller the connection's task, which
+// it has to Release. Whoever runs on the loop calls it before anything that may wait. A nil t is no turn.
+func (c *Conn) Detach(t *Turn) {
+	if t != nil && !t.lost {
+		c.Claim()
+		t.GiveAway()
+	}
+}
+
+// Reclaim is Release for the loop itself, when the task it claimed the connection for was refused.
+func (c *Conn) Reclaim() { c.word.And(^taskOwned) }
+
+// Release gives the connection back to its loop, for input or, with draining, for the moment when its output has left
+// (the loop then calls Drained). It fails, and the task still owns the connection, when what is waited for has happened
+// already: there may be something to read, or the output is gone.
+func (c *Conn) Release(draining bool) bool {
+	pending := wordReadable
+	if draining {
+		// A drain from before the last write says nothing; one from now on sets the bit again.
+		c.word.And(^wordDrained)
+		if !c.out.waits() {
+			return false
+		}
+		pending = wordDrained
+	}
+	for {
+		w := c.word.Load()
+		invariantf(w&taskOwned != 0, "Release of a connection that no task owns", w)
+		if w&pending != 0 && w&wordDoomed == 0 {
+			return false
+		}
+		if c.word.CompareAndSwap(w, w&^(taskOwned|wordDrained|wordWaiting)) {
+			if w&wordDoomed != 0 || w&wordExpired != 0 {
+				c.loop.post(op{c, opSettle})
+			}
+			return true
+		}
+	}
+}
+
+// Doom makes the loop close the connection as soon as it owns it, without waiting for output that is still there. Only
+// the owner calls it. A task then calls Release.
+func (c *Conn) Doom() { c.word.Or(wordDoomed) }
+
+// TryRead reads what is there, for the task that owns the connection. It returns (0, ErrAgain) when nothing is,
+// (0, io.EOF) at the end of the peer's stream.
+func (c *Conn) TryRead(p []byte) (int, error) {
+	if c.word.Load()&wordReadable == 0 {
+		return 0, ErrAgain
+	}
+	c.word.And(^wordReadable)
+	n, err := c.loop.sockets.Read(c.fd, p)
+	c.afterRead(n, len(p), err)
+	return n, err
+}
+
+// afterRead notes what a read of up to size bytes says about the next one: a full one, or any one after the peer's
+// close, may be followed by more; after a short one a report will come, which has to be asked for. Owner only.
+func (c *Conn) afterRead(n, size int, err error) {
+	switch {
+	case n == size, n > 0 && c.word.Load()&(wordPeerClosed|wordHangup) != 0:
+		c.word.Or(wordReadable)
+	case err == nil || err == ErrAgain:
+		if err := c.loop.poller.Rearm(c.fd, Readable); err != nil {
+			// The descriptor can no longer be watched; the next read says why, or that it is over.
+			c.word.Or(wordReadable | wordHangup)
+		}
+	}
+}
+
+// WaitReadable waits, for the task that owns the connection, until TryRead is worth a try. It returns
+// os.ErrDeadlineExceeded when the read deadline has passed.
+func (c *Conn) WaitReadable() error {
+	return c.wait(wordReadable)
+}
+
+// wait parks the task until one of bits, or the end of waiting for reads, has been set.
+func (c *Conn) wait(bits uint32) error {
+	if c.wakeup == nil {
+		c.wakeup = make(chan struct{}, 1)
+	}
+	for {
+		w := c.word.Load()
+		switch {
+		case w&wordDoomed != 0:
+			return ErrClosed
+		case w&bits != 0:
+			return nil
+		case w&wordExpired != 0:
+			return os.ErrDeadlineExceeded
+		}
+		if c.word.CompareAndSwap(w, w|wordWaiting) {
+			<-c.wakeup
+		}
+	}
+}
+
+// InputWaits says whether the socket holds bytes that were not read. It is a system call. Owner only.
+func (c *Conn) InputWaits() bool {
+	_, err := c.loop.sockets.Peek(c.fd)
+	return err == nil
+}
+
+// CloseWrite sends the end of the stream behind what was written, which must have left. Owner only.
+func (c *Conn) CloseWrite() error { return c.loop.sockets.CloseWrite(c.fd) }
+
+// HalfClosed says whether the peer has closed its side, so that Gone may be true. It costs nothing to ask.
+func (c *Conn) HalfClosed() bool { return c.word.Load()&(wordPeerClosed|wordHangup) != 0 }
+
+// Gone says whether the peer's side is known to be over: reset, or ended with nothing left to read. Any goroutine that
+// keeps the connection from being closed meanwhile: its task, or its loop.
+func (c *Conn) Gone() bool {
+	w := c.word.Load()
+	if w&(wordHangup|wordDoomed) != 0 {
+		return true
+	}
+	if w&wordPeerClosed == 0 {
+		return false
+	}
+	_, err := c.loop.sockets.Peek(c.fd)
+	return err != nil && err != ErrAgain
+}
+
+// SetReadDeadline sets when a read fails or, while the loop owns the connection, Expired is called. The zero Time means
+// never. Owner only.
+func (c *Conn) SetReadDeadline(t time.Time) {
+	c.setReadAt(c.loop.reactor.at(t))
+}
+
+// SetReadTimeout is SetReadDeadline for d from now; d <= 0 means never. t is the turn if the caller is the loop's
+// goroutine, else nil: the loop has just looked at the clock.
+func (c *Conn) SetReadTimeout(t *Turn, d time.Duration) {
+	at := int64(never)
+	switch {
+	case d <= 0:
+	case t != nil:
+		at = t.loop.clock.Load() + int64(d)
+	default:
+		at = c.loop.reactor.now() + int64(d)
+	}
+	c.setReadAt(at)
+}
+
+func (c *Conn) setReadAt(at int64) {
+	c.readAt.Store(at)
+	if c.word.Load()&wordExpired != 0 {
+		c.word.And(^wordExpired)
+	}
+	c.schedule(at)
+}
+
+// SetWriteDeadline sets when the output fails with ErrDeadline. The zero Time means never. Only whoever runs the
+// connection's request.
+func (c *Conn) SetWriteDeadline(t time.Time) {
+	at := c.loop.reactor.at(t)
+	c.writeAt.Store(at)
+	c.schedule(at)
+}
+
+// ClearWriteDeadline is SetWriteDeadline of the zero Time, and costs nothing where none is set.
+func (c *Conn) ClearWriteDeadline() {
+	if c.writeAt.Load() != never {
+		c.writeAt.Store(never)
+	}
+}
+
+// schedule makes sure that the wheel looks at c at time at or before.
+func (c *Conn) schedule(at int64) {
+	if at == never {
+		return
+	}
+	if t := tickAfter(at); t < c.wheelAt.Load() {
+		c.loop.schedule(c, t)
+	}
+}
+
+// deadline is the earliest of the connection's deadlines.
+func (c *Conn) deadline() int64 {
+	return min(c.readAt.Load(), c.writeAt.Load(), c.out.stallAt())
+}
+
+// expire is called by the loop when c's entry in the wheel came up: it acts on every deadline that has passed and puts
+// c back for the next one.
+func (c *Conn) expire(t *Turn, now int64) {
+	if c.word.Load()&wordClosed != 0 {
+		return
+	}
+	if c.out.stallAt() <= now {
+		c.fail(t, ErrStalled)
+	} else if c.writeAt.Load() <= now {
+		c.writeAt.Store(never)
+		c.fail(t, ErrDeadline)
+	}
+	if c.readAt.Load() <= now {
+		for {
+			w := c.word.Load()
+			if w&taskOwned == 0 {
+				if w&wordClosed == 0 {
+					c.readAt.Store(never)
+					c.proto.Expired(t)
+				}
+				break
+			}
+			// The deadline stays: it is what a read meets from now on, until a new one is set.
+			if c.word.CompareAndSwap(w, (w|wordExpired)&^wordWaiting) {
+				if w&wordWaiting != 0 {
+					c.wakeup <- struct{}{}
+				}
+				break
+			}
+		}
+	}
+	if w := c.word.Load(); w&wordClosed != 0 {
+		return
+	} else if at := c.nextDeadline(w); at != never {
+		c.loop.schedule(c, tickAfter(at))
+	}
+}
+
+// nextDeadline is deadline without a read deadline that has been noted already.
+func (c *Conn) nextDeadline(w uint32) int64 {
+	if w&wordExpired != 0 {
+		return min(c.writeAt.Load(), c.out.stallAt())
+	}
+	return c.deadline()
+}
+
+// fail ends the output with err, and the connection with it. Loop only.
+func (c *Conn) fail(t *Turn, err error) {
+	c.out.fail(err)
+	if c.doom() {
+		c.proto.PeerGone()
+	} else {
+		c.close(t)
+	}
+}
+
+// doom marks the connection for closing and wakes its task. It says whether there is one. Loop only.
+func (c *Conn) doom() (task bool) {
+	for {
+		w := c.word.Load()
+		if w&taskOwned == 0 {
+			return false
+		}
+		if c.word.CompareAndSwap(w, (w|wordDoomed)&^wordWaiting) {
+			if w&wordWaiting != 0 {
+				c.wakeup <- struct{}{}
+			}
+			return true
+		}
+	}
+}
+
+// settle is the loop's part of what a task left behind when it released c.
+func (c *Conn) settle(t *Turn) {
+	if w := c.word.Load(); w&(taskOwned|wordClosed) != 0 {
+		return // another task has it already, and will see to it; or it is over
+	} else if w&wordDoomed != 0 {
+		c.close(t)
+	} else if w&wordExpired != 0 {
+		c.word.And(^wordExpired)
+		c.expire(t, c.loop.reactor.now())
+	}
+}
+
+// abort ends c now, or as soon as its task lets go of it. Loop only.
+func (c *Conn) abort(t *Turn) {
+	c.out.fail(ErrClosed)
+	if !c.doom() {
+		c.close(t)
+		return
+	}
+	if err := c.loop.sockets.Abort(c.fd); err != nil {
+		c.loop.reactor.config.Fault("reactor: abort", err)
+	}
+	c.proto.PeerGone()
+}
+
+// Cut asks the loop to end the connection, whoever owns it. Any goroutine.
+func (c *Conn) Cut() { c.loop.post(op{c, opCut}) }
+
+// Close closes the connection at once. Only the loop that owns it.
+func (c *Conn) Close(t *Turn) { c.close(t) }
+
+func (c *Conn) close(t *Turn) {
+	w := c.word.Load()
+	if w&wordClosed != 0 {
+		return
+	}
+	invariantf(w&taskOwned == 0, "close of a connection that a task owns", w)
+	c.word.Or(wordClosed)
+	c.loop.forget(c)
+	c.out.fail(ErrClosed)
+	c.proto.Closed()
+}
+
+// ready is one event of the poller. Loop only.
+func (c *Conn) ready(t *Turn, r Ready) {
+	if r&(Writable|Hangup) != 0 && c.out.waits() {
+		if !c.drain(t) {
+			return
+		}
+	}
+	var set uint32
+	if r&(Readable|PeerClosed|Hangup) != 0 {
+		set = wordReadable
+	}
+	if r&PeerClosed != 0 {
+		set |= wordPeerClosed
+	}
+	if r&Hangup != 0 {
+		set |= wordHangup
+	}
+	for {
+		w := c.word.Load()
+		if w&wordClosed != 0 {
+			return
+		}
+		if w&taskOwned == 0 {
+			if set != 0 {
+				c.word.Or(set)
+			}
+			c.input(t)
+			return
+		}
+		if w|set == w && w&wordWaiting == 0 {
+			return
+		}
+		if c.word.CompareAndSwap(w, (w|set)&^wordWaiting) {
+			if w&wordWaiting != 0 {
+				c.wakeup <- struct{}{}
+			}
+			if set&^w&(wordPeerClosed|wordHangup) != 0 && c.Gone() {
+				c.proto.PeerGone()
+			}
+			return
+		}
+	}
+}
+
+// maxReads bounds how often a loop reads from one connection before the others get their turn.
+const maxReads = 4
+
+// input reads for the loop, which owns c, until nothing more is there or the layer above has enough. Loop only.
+func (c *Conn) input(t *Turn) {
+	for reads := 0; ; reads++ {
+		w := c.word.Load()
+		if w&(wordReadable|wordClosed|taskOwned) != wordReadable || c.out.waits() {
+			return // with output waiting, Drained comes first: who does not read is not read from
+		}
+		if reads == maxReads {
+			t.loop.again = append(t.loop.again, c.token())
+			return
+		}
+		c.word.And(^wordReadable)
+		n, err := c.loop.sockets.Read(c.fd, t.buf)
+		c.afterRead(n, len(t.buf), err)
+		switch {
+		case n > 0:
+			if !c.proto.Input(t, t.buf[:n]) || t.lost {
+				return
+			}
+		case err == ErrAgain:
+			return
+		default:
+			if err == nil {
+				err = io.ErrNoProgress
+			}
+			c.proto.InputEnd(t, err)
+			return
+		}
+	}
+}
+
+// Resume reads on after the layer above refused more (Input or Drained returned true only later). Loop only, which owns c.
+func (c *Conn) Resume(t *Turn) { c.input(t) }
+
+func (c *Conn) token() Token { return Token(c.gen)<<32 | Token(uint32(c.fd)) }

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: MIT
+
+package reactor
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A Loop owns a Poller and the connections registered with it, and serves them one after the other. It is run by one
+// goroutine at a time, which may give it away to a fresh one (Turn.GiveAway).
+type Loop struct {
+	reactor *Reactor // immutable
+	poller  Poller   // immutable
+	sockets Sockets  // immutable, the reactor's
+
+	conns atomic.Int64 // open connections; the acceptor places by it
+	clock atomic.Int64 // nanoseconds of the reactor's clock at the last wake-up
+	wheel wheel
+
+	mu     sync.Mutex
+	posted []op // guarded by mu
+
+	// Only the goroutine that is the loop.
+	again  []Token // connections that may have more to read than one turn allows
+	dead   []FD    // descriptors to close at the end of the turn
+	due    []*Conn // scratch of expire
+	taken  []op    // scratch of runPosted
+	broken error   // why the poller failed
+	ended  chan struct{}
+}
+
+// A Turn is one goroutine's tenure of a loop: its read buffer, and the events it has still to serve. Code that runs on
+// the loop gets the Turn, and so knows that it does; a task on a thread of its own has none.
+type Turn struct {
+	loop   *Loop
+	buf    []byte
+	lost   bool // given away: another goroutine is the loop now. Only this goroutine reads or writes it
+	next   int  // the event to serve next
+	n      int  // how many events there are
+	events [maxEvents]Event
+}
+
+// maxEvents bounds how many events one Wait returns, so that timers and posted work are not far away.
+const maxEvents = 256
+
+// Loop returns the loop that t is a turn of.
+func (t *Turn) Loop() *Loop { return t.loop }
+
+// Lost says whether the turn was given away: the caller runs on as a task would, and may touch the loop no more.
+func (t *Turn) Lost() bool { return t.lost }
+
+// Now returns the reactor's clock as the loop read it last, as a time.
+func (t *Turn) Now() time.Time { return t.loop.reactor.start.Add(time.Duration(t.loop.clock.Load())) }
+
+// GiveAway lets a fresh goroutine be the loop from the next event on. The caller keeps the turn's buffer, whose bytes it
+// may still be reading, and what it works on has to be claimed first. Giving away twice is giving away once.
+func (t *Turn) GiveAway() {
+	if t.lost {
+		return
+	}
+	t.lost = true
+	fresh := newTurn(t.loop)
+	fresh.n = copy(fresh.events[:], t.events[t.next:t.n])
+	go t.loop.run(fresh)
+}
+
+func newTurn(l *Loop) *Turn { return &Turn{loop: l, buf: GetBuffer(turnBuffer)} }
+
+// An op is something that only the goroutine that is the loop may do, asked for by another one.
+type op struct {
+	conn *Conn // of opSettle and opCut
+	kind opKind
+}
+
+type opKind uint8
+
+const (
+	opSettle   opKind = iota // see to what was noted while a task owned the connection
+	opCut                    // end a connection, whoever owns it
+	opSchedule               // nothing to do but look at the wheel
+	opDrain                  // tell every connection that the Server shuts down
+	opAbort                  // end every connection now
+	opStop                   // end the loop
+)
+
+// post asks the loop to do o. Any goroutine.
+func (l *Loop) post(o op) {
+	l.mu.Lock()
+	l.posted = append(l.posted, o)
+	first := len(l.posted) == 1
+	l.mu.Unlock()
+	if first {
+		l.wake()
+	}
+}
+
+func (l *Loop) wake() {
+	if err := l.poller.Wake(); err != nil {
+		l.reactor.config.Fault("reactor: wake", err)
+	}
+}
+
+// schedule makes the wheel look at c at tick at, or earlier. Any goroutine.
+func (l *Loop) schedule(c *Conn, at int64) {
+	l.wheel.mu.Lock()
+	var earlier bool
+	if at < c.wheelAt.Load() && c.word.Load()&wordClosed == 0 {
+		earlier = l.wheel.add(c, at)
+	}
+	l.wheel.mu.Unlock()
+	if earlier {
+		l.post(op{kind: opSchedule})
+	}
+}
+
+// run is the loop:
+//
+//  1. serve the events of the last Wait, one after the other;
+//  2. read on where a connection had more than its share;
+//  3. do what other goroutines asked for;
+//  4. act on the deadlines that have passed;
+//  5. close the descriptors of the connections that ended;
+//  6. wait, until the next deadline at most, and not at all when 2 or 3 made more work.
+func (l *Loop) run(t *Turn) {
+	defer func() { PutBuffer(t.buf) }()
+	for {
+		for t.next < t.n {
+			e := t.events[t.next]
+			t.next++
+			if c := l.reactor.index.get(e.Token); c != nil {
+				c.ready(t, e.Ready)
+				if t.lost {
+					return
+				}
+			}
+		}
+		if !l.readAgain(t) || !l.runPosted(t) {
+			return
+		}
+		timeout := l.runTimers(t)
+		if t.lost {
+			return
+		}
+		l.closeDead()
+		if len(l.again) > 0 {
+			timeout = 0
+		}
+		n, err := l.poller.Wait(t.events[:], timeout)
+		if err != nil {
+			l.fail(t, err)
+			return
+		}
+		t.next, t.n = 0, n
+		l.clock.Store(l.reactor.now())
+	}
+}
+
+// readAgain goes on with the connections that reached maxReads. It says whether t is still the loop's turn.
+func (l *Loop) readAgain(t *Turn) bool {
+	for n := len(l.again); n > 0 && !t.lost; n-- {
+		token := l.again[0]
+		l.again = append(l.again[:0], l.again[1:]...)
+		if c := l.reactor.index.get(token); c != nil {
+			c.ready(t, Readable)
+		}
+	}
+	return !t.lost
+}
+
+// runPosted does what was asked for. It says whether t is still the loop's turn, and the loop still runs.
+func (l *Loop) runPosted(t *Turn) bool {
+	l.mu.Lock()
+	l.taken, l.posted = l.posted, l.taken[:0]
+	l.mu.Unlock()
+	for i, o := range l.taken {
+		l.taken[i] = op{}
+		switch o.kind {
+		case opSettle:
+			o.conn.settle(t)
+		case opCut:
+			o.conn.abort(t)
+		case opSchedule:
+		case opDrain:
+			l.each(func(c *Conn) {
+				if !t.lost && c.word.Load()&taskOwned == 0 {
+					c.proto.Draining(t)
+				}
+			})
+		case opAbort:
+			l.each(func(c *Conn) { c.abort(t) })
+		case opStop:
+			l.closeDead()
+			l.end(l.poller.Close())
+			return false
+		}
+		if t.lost {
+			// What is left goes back in front of what came since.
+			l.mu.Lock()
+			l.posted = append(append([]op(nil), l.taken[i+1:]...), l.posted...)
+			l.mu.Unlock()
+			l.wake()
+			return false
+		}
+	}
+	return true
+}
+
+// each calls f for every connection of the loop.
+func (l *Loop) each(f func(*Conn)) {
+	l.reactor.index.each(func(c *Conn) {
+		if c.loop == l && c.word.Load()&wordClosed == 0 {
+			f(c)
+		}
+	})
+}
+
+// runTimers acts on the deadlines that have passed and returns how long the next one is away, or -1.
+func (l *Loop) runTimers(t *Turn) time.Duration {
+	now := l.reactor.now()
+	l.clock.Store(now)
+	l.wheel.mu.Lock()
+	l.due = l.wheel.advance(now/int64(tick), l.due[:0])
+	next := l.wheel.next
+	l.wheel.mu.Unlock()
+	for i, c := range l.due {
+		l.due[i] = nil
+		c.expire(t, now)
+		if t.lost {
+			for _, c := range l.due[i+1:] {
+				l.schedule(c, 0)
+			}
+			return 0
+		}
+	}
+	if len(l.due) > 0 {
+		l.wheel.mu.Lock()
+		next = l.wheel.next
+		l.wheel.mu.Unlock()
+	}
+	if next == never {
+		return -1
+	}
+	return max(0, time.Duration(next*int64(tick)-now))
+}
+
+// forget takes c out of the index, the wheel and the poller; its descriptor closes at the end of the turn, so that no
+// event of this turn can name a successor.
+func (l *Loop) forget(c *Conn) {
+	l.reactor.index.del(c)
+	l.wheel.mu.Lock()
+	l.wheel.remove(c)
+	l.wheel.mu.Unlock()
+	if err := l.poller.Del(c.fd); err != nil {
+		l.reactor.config.Fault("reactor: del", err)
+	}
+	l.dead = append(l.dead, c.fd)
+}
+
+func (l *Loop) closeDead() {
+	if len(l.dead) == 0 {
+		return
+	}
+	for _, fd := range l.dead {
+		if err := l.sockets.Close(fd); err != nil {
+			l.reactor.config.Fault("reactor: close", err)
+		}
+	}
+	l.conns.Add(-int64(len(l.dead)))
+	l.dead = l.dead[:0]
+	l.reactor.freed.broadcast()
+}
+
+// fail ends the loop when its poller no longer works, which no system does without a defect: its connections are lost.
+func (l *Loop) fail(t *Turn, err error) {
+	l.reactor.config.Fault("reactor: wait", err)
+	l.broken = err
+	l.each(func(c *Conn) { c.abort(t) })
+	l.closeDead()
+	l.end(l.poller.Close())
+}
+
+func (l *Loop) end(err error) {
+	if err != nil {
+		l.reactor.config.Fault("reactor: close poller", err)
+	}
+	close(l.ended)
+}

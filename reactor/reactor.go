@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: MIT
+
+package reactor
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/waitress-go/waitress/internal/invariant"
+)
+
+// Config is what a Reactor is made of. All fields are required.
+type Config struct {
+	Loops     int
+	NewPoller func() (Poller, error)
+	Sockets   Sockets
+
+	// HighWatermark is how many bytes of output may wait on one connection before its writer waits too.
+	HighWatermark int
+	// WriteStall is how long a peer may take nothing of the output that waits for it before it is given up. 0: for ever.
+	WriteStall time.Duration
+
+	// Fault is told of errors that no connection is to blame for. Any goroutine.
+	Fault func(what string, err error)
+}
+
+// A Reactor is a set of loops and the connections that live on them.
+type Reactor struct {
+	config Config
+	start  time.Time
+	loops  []*Loop
+	index  index
+	freed  signal        // a connection has gone, and its descriptor with it
+	placed atomic.Uint32 // counts placements, so that equally loaded loops take turns
+	failed atomic.Bool   // Abort was called: what is accepted now is closed at once
+}
+
+// New makes the loops and starts them.
+func New(config Config) (*Reactor, error) {
+	r := &Reactor{config: config, start: time.Now()}
+	for range config.Loops {
+		p, err := config.NewPoller()
+		if err != nil {
+			for _, l := range r.loops {
+				err = errors.Join(err, l.poller.Close())
+			}
+			return nil, err
+		}
+		l := &Loop{reactor: r, poller: p, sockets: config.Sockets, ended: make(chan struct{})}
+		l.wheel.next = never
+		r.loops = append(r.loops, l)
+	}
+	for _, l := range r.loops {
+		go l.run(newTurn(l))
+	}
+	return r, nil
+}
+
+// now is the reactor's clock: nanoseconds since it was made.
+func (r *Reactor) now() int64 { return int64(time.Since(r.start)) }
+
+// at is t by the reactor's clock; the zero Time is never.
+func (r *Reactor) at(t time.Time) int64 {
+	if t.IsZero() {
+		return never
+	}
+	return int64(t.Sub(r.start))
+}
+
+// Conns returns how many connections are open.
+func (r *Reactor) Conns() int {
+	var n int64
+	for _, l := range r.loops {
+		n += l.conns.Load()
+	}
+	return int(n)
+}
+
+// Serve accepts connections from l until it is closed, and places each on the loop that has the fewest. For each it
+// asks open for the connection record and its protocol. It returns nil after l.Close, and else the Listener's error.
+//
+// When the process is out of descriptors, Serve waits until a connection has gone, or for a time that grows from
+// acceptPause to maxAcceptPause: descriptors that this Reactor does not know of may come free too. Clients wait in
+// the listener's backlog meanwhile, nothing spins, and the open connections go on.
+func (r *Reactor) Serve(l Listener, open func() (*Conn, Protocol)) error {
+	pause := acceptPause
+	for {
+		// Asked for before Accept, so that a connection that goes while Accept fails is not missed.
+		freed := r.freed.wait()
+		a, err := l.Accept()
+		switch {
+		case err == nil:
+			pause = acceptPause
+			if err := r.open(a, open); err != nil {
+				r.config.Fault("reactor: add", err)
+			}
+		case errors.Is(err, ErrListenerClosed):
+			return nil
+		case errors.Is(err, ErrExhausted):
+			if pause == acceptPause {
+				r.config.Fault("reactor: accept", err)
+			}
+			timer := time.NewTimer(pause)
+			select {
+			case <-freed:
+			case <-timer.C:
+			}
+			timer.Stop()
+			pause = min(2*pause, maxAcceptPause)
+		default:
+			return err
+		}
+	}
+}
+
+const (
+	acceptPause    = 10 * time.Millisecond
+	maxAcceptPause = time.Second
+)
+
+func (r *Reactor) open(a Accepted, open func() (*Conn, Protocol)) error {
+	l := r.leastLoaded()
+	c, p := open()
+	c.loop, c.proto, c.fd, c.peer = l, p, a.FD, a.Peer
+	c.timer.level = -1
+	c.wheelAt.Store(never)
+	c.readAt.Store(never)
+	c.writeAt.Store(never)
+	l.conns.Add(1)
+	token := r.index.put(c)
+	p.Opened()
+	err := l.poller.Add(a.FD, token)
+	if err != nil || r.failed.Load() {
+		c.Cut()
+	}
+	return err
+}
+
+// leastLoaded picks the loop with the fewest connections; among equals, each in turn.
+func (r *Reactor) leastLoaded() *Loop {
+	first := int(r.placed.Add(1))
+	best := r.loops[first%len(r.loops)]
+	fewest := best.conns.Load()
+	for i := 1; i < len(r.loops) && fewest > 0; i++ {
+		l := r.loops[(first+i)%len(r.loops)]
+		if n := l.conns.Load(); n < fewest {
+			best, fewest = l, n
+		}
+	}
+	return best
+}
+
+// Drain tells every connection that the Server shuts down, and waits until all are gone or ctx ends. The Listeners are
+// to be closed before.
+func (r *Reactor) Drain(ctx context.Context) error {
+	r.postAll(opDrain)
+	for {
+		freed := r.freed.wait()
+		if r.Conns() == 0 {
+			return nil
+		}
+		select {
+		case <-freed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Abort ends every connection at once. A task that has one finds its reads and writes failing; the connection closes when
+// the task lets go of it.
+func (r *Reactor) Abort() {
+	r.failed.Store(true)
+	r.postAll(opAbort)
+}
+
+// Stop ends the loops and waits for that. No connection may be open, or its descriptor stays open with it.
+func (r *Reactor) Stop() {
+	r.postAll(opStop)
+	for _, l := range r.loops {
+		<-l.ended
+	}
+}
+
+func (r *Reactor) postAll(kind opKind) {
+	for _, l := range r.loops {
+		l.post(op{kind: kind})
+	}
+}
+
+// A signal is a condition that many goroutines wait for: each asks for a channel and looks at the state; the channel is
+// closed by the first broadcast after that.
+type signal struct {
+	mu sync.Mutex
+	ch chan struct{} // nil when nobody asked since the last broadcast
+}
+
+func (s *signal) wait() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ch == nil {
+		s.ch = make(chan struct{})
+	}
+	return s.ch
+}
+
+func (s *signal) broadcast() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ch != nil {
+		close(s.ch)
+		s.ch = nil
+	}
+}
+
+// invariantf panics in test builds when holds is false. w is shown as the word of a connection.
+func invariantf(holds bool, text string, w uint32) {
+	if invariant.Enabled && !holds {
+		panic("reactor: " + text + " " + wordString(w))
+	}
+}

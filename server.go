@@ -1,0 +1,422 @@
+// SPDX-License-Identifier: MIT
+
+package waitress
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"runtime"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/waitress-go/waitress/dispatch"
+	"github.com/waitress-go/waitress/http1"
+	"github.com/waitress-go/waitress/httpparse"
+	"github.com/waitress-go/waitress/reactor"
+)
+
+// A Policy says where handlers run.
+type Policy = dispatch.Policy
+
+const (
+	// PolicyPool runs every handler on a task thread. It is the default.
+	PolicyPool = dispatch.PolicyPool
+	// PolicyInline runs handlers on the event loops. It is for handlers known never to block: one that does holds up
+	// every connection of its loop. What the library itself has to wait for, a body that is still arriving or a client
+	// that reads slowly, holds up nobody.
+	PolicyInline = dispatch.PolicyInline
+)
+
+// A Server runs an http.Handler. Its zero value is ready to use; its fields must not be changed once it serves. Those that
+// http.Server has too mean the same here, but for the timeouts: zero is a safe default and negative is none.
+//
+// A Server is used once: after Shutdown or Close it can't serve again.
+type Server struct {
+	// Addr is where ListenAndServe listens, "host:port". Default: ":http".
+	Addr string
+
+	// Handler answers the requests. Default: http.DefaultServeMux.
+	Handler http.Handler
+
+	// ReadHeaderTimeout is how long a request head may take, from its first byte, or from the accept of the connection:
+	// 408 after it. Default: 10 s.
+	ReadHeaderTimeout time.Duration
+
+	// ReadTimeout is how long a whole request may take, body included. Default: none, since it would bound the size of
+	// uploads by the client's speed; BodyTimeout bounds silence instead.
+	ReadTimeout time.Duration
+
+	// BodyTimeout is how long a handler that reads a body waits for the client to send something of it. Default: 30 s.
+	BodyTimeout time.Duration
+
+	// WriteTimeout is how long an answer may take, from the end of the request head. Default: none, since it would cut
+	// long downloads and streams; WriteStallTimeout bounds silence instead.
+	WriteTimeout time.Duration
+
+	// WriteStallTimeout is how long a client may take nothing of the output that waits for it. Default: 30 s.
+	WriteStallTimeout time.Duration
+
+	// IdleTimeout is how long a connection may wait for its next request. Default: 75 s.
+	IdleTimeout time.Duration
+
+	// ShutdownTimeout is how long Serve, the function, lets requests finish after SIGINT or SIGTERM. Default: 30 s.
+	ShutdownTimeout time.Duration
+
+	// MaxHeaderBytes bounds a request head, request line and all: 431 above it. Default: httpparse.DefaultHeadBytes.
+	MaxHeaderBytes int
+
+	// MaxRequestLine bounds the request line: 414 above it. Default: httpparse.DefaultRequestLine.
+	MaxRequestLine int
+
+	// MaxHeaders bounds the number of field lines of a request: 431 above it. Default: httpparse.DefaultHeaders.
+	MaxHeaders int
+
+	// MaxBodyBytes bounds the content of a request, in decoded bytes: 413, or a read error in the handler where the
+	// length was not declared. Default: no bound; a body that nobody reads takes no memory.
+	MaxBodyBytes int64
+
+	// OutbufHighWatermark is how many bytes of output may wait on one connection for its client before the handler's
+	// Write waits too. Default: 1 MiB.
+	OutbufHighWatermark int
+
+	// Policy says where handlers run. Default: PolicyPool.
+	Policy Policy
+
+	// Threads bounds the number of task threads. Default: no bound: there is always a thread for a request, since
+	// handlers may wait for each other.
+	Threads int
+
+	// QueueLimit bounds how many requests may wait for one of Threads: 503 with Retry-After above it. Default: no bound.
+	QueueLimit int
+
+	// Loops is the number of event loops. Default: one per GOMAXPROCS.
+	Loops int
+
+	// Ident is the value of the Server field in answers. Default: none is sent.
+	Ident string
+
+	// DisableGeneralOptionsHandler passes "OPTIONS *" to the Handler instead of answering it.
+	DisableGeneralOptionsHandler bool
+
+	// BaseContext gives the context that requests of a listener are based on. Default: context.Background.
+	BaseContext func(net.Listener) context.Context
+
+	// ConnContext changes the context of a new connection's requests. The net.Conn tells its addresses and can be closed,
+	// and no more: the server reads and writes it.
+	ConnContext func(ctx context.Context, c net.Conn) context.Context
+
+	// ConnState is told when a connection changes its state. The net.Conn is the one that ConnContext gets. It is called
+	// on the event loops, and must not wait.
+	ConnState func(net.Conn, http.ConnState)
+
+	// Logger gets what the server has to say. Default: warnings and errors to standard error, in zap's console form; or
+	// ErrorLog.
+	Logger *zap.Logger
+
+	// ErrorLog gets what http.Server would log, if Logger is not set.
+	ErrorLog *log.Logger
+
+	mu         sync.Mutex
+	run        *running          // guarded by mu; made by the first Serve
+	serving    map[*serving]bool // guarded by mu
+	onShutdown []func()          // guarded by mu
+	noKeep     bool              // guarded by mu
+	closing    bool              // guarded by mu; Shutdown or Close was called
+}
+
+// A serving is one listener that Serve is in.
+type serving struct{ accept reactor.Listener }
+
+// A running is what a Server is made of while it serves. Immutable.
+type running struct {
+	log        *zap.Logger
+	dispatcher *dispatch.Dispatcher
+	http       *http1.Server
+	reactor    *reactor.Reactor
+	stop       sync.Once
+	stopped    chan struct{} // closed when the loops have ended
+}
+
+// The defaults of a Server's zero fields.
+const (
+	defaultReadHeaderTimeout   = 10 * time.Second
+	defaultBodyTimeout         = 30 * time.Second
+	defaultWriteStallTimeout   = 30 * time.Second
+	defaultIdleTimeout         = 75 * time.Second
+	defaultShutdownTimeout     = 30 * time.Second
+	defaultOutbufHighWatermark = 1 << 20
+
+	// closeWait is how long Close waits for the loops to end. They do at once, unless an inline handler holds one up.
+	closeWait = time.Second
+)
+
+// orDefault is how a timeout field is read: zero is the default, negative is none, which is 0 below.
+func orDefault(d, byDefault time.Duration) time.Duration {
+	if d == 0 {
+		return byDefault
+	}
+	return max(d, 0)
+}
+
+func (s *Server) shutdownTimeout() time.Duration {
+	return orDefault(s.ShutdownTimeout, defaultShutdownTimeout)
+}
+
+// start makes what the Server runs on, once. Under mu.
+func (s *Server) start() error {
+	if s.run != nil {
+		return nil
+	}
+	for _, f := range []struct {
+		name  string
+		value int64
+	}{
+		{"Loops", int64(s.Loops)}, {"MaxHeaderBytes", int64(s.MaxHeaderBytes)}, {"MaxRequestLine", int64(s.MaxRequestLine)},
+		{"MaxHeaders", int64(s.MaxHeaders)}, {"MaxBodyBytes", s.MaxBodyBytes}, {"OutbufHighWatermark", int64(s.OutbufHighWatermark)},
+	} {
+		if f.value < 0 {
+			return fmt.Errorf("waitress: %s is %d: it must not be negative", f.name, f.value)
+		}
+	}
+	r := &running{log: s.logger(), stopped: make(chan struct{})}
+	var err error
+	r.dispatcher, err = dispatch.New(dispatch.Config{
+		Policy:  s.Policy,
+		Threads: s.Threads,
+		Queue:   s.QueueLimit,
+		Depth: func(waiting int) {
+			r.log.Warn("task queue is deep", zap.Int("waiting", waiting), zap.Int("threads", s.Threads))
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("waitress: %w", err)
+	}
+	handler := s.Handler
+	if handler == nil {
+		handler = http.DefaultServeMux
+	}
+	r.http = http1.New(http1.Config{
+		Handler:        handler,
+		Dispatcher:     r.dispatcher,
+		Limits:         httpparse.Limits{RequestLine: s.MaxRequestLine, HeadBytes: s.MaxHeaderBytes, Headers: s.MaxHeaders},
+		HeaderTimeout:  orDefault(s.ReadHeaderTimeout, defaultReadHeaderTimeout),
+		ReadTimeout:    orDefault(s.ReadTimeout, 0),
+		BodyTimeout:    orDefault(s.BodyTimeout, defaultBodyTimeout),
+		WriteTimeout:   orDefault(s.WriteTimeout, 0),
+		IdleTimeout:    orDefault(s.IdleTimeout, defaultIdleTimeout),
+		MaxBody:        s.MaxBodyBytes,
+		Ident:          s.Ident,
+		GeneralOptions: !s.DisableGeneralOptionsHandler,
+		HTTPServer:     s.asHTTPServer(handler),
+		ConnContext:    s.ConnContext,
+		ConnState:      s.ConnState,
+		LocalAddr:      localAddr,
+		Logf:           func(format string, args ...any) { r.log.Error(fmt.Sprintf(format, args...)) },
+	})
+	r.http.SetKeepAlivesEnabled(!s.noKeep)
+	loops, watermark := s.Loops, s.OutbufHighWatermark
+	if loops == 0 {
+		loops = runtime.GOMAXPROCS(0)
+	}
+	if watermark == 0 {
+		watermark = defaultOutbufHighWatermark
+	}
+	r.reactor, err = reactor.New(reactor.Config{
+		Loops:         loops,
+		NewPoller:     newPoller,
+		Sockets:       newSockets(),
+		HighWatermark: watermark,
+		WriteStall:    orDefault(s.WriteStallTimeout, defaultWriteStallTimeout),
+		Fault:         func(what string, err error) { r.log.Error(what, zap.Error(err)) },
+	})
+	if err != nil {
+		return fmt.Errorf("waitress: %w", err)
+	}
+	s.run = r
+	return nil
+}
+
+// asHTTPServer is the *http.Server that handlers find in their context: it says how they are served, and serves nothing.
+func (s *Server) asHTTPServer(handler http.Handler) *http.Server {
+	return &http.Server{
+		Addr:                         s.Addr,
+		Handler:                      handler,
+		DisableGeneralOptionsHandler: s.DisableGeneralOptionsHandler,
+		ReadTimeout:                  s.ReadTimeout,
+		ReadHeaderTimeout:            s.ReadHeaderTimeout,
+		WriteTimeout:                 s.WriteTimeout,
+		IdleTimeout:                  s.IdleTimeout,
+		MaxHeaderBytes:               s.MaxHeaderBytes,
+		ConnState:                    s.ConnState,
+		ErrorLog:                     s.ErrorLog,
+		BaseContext:                  s.BaseContext,
+		ConnContext:                  s.ConnContext,
+	}
+}
+
+func (s *Server) listen() (net.Listener, error) {
+	addr := s.Addr
+	if addr == "" {
+		addr = ":http"
+	}
+	return new(net.ListenConfig).Listen(context.Background(), "tcp", addr)
+}
+
+// ListenAndServe listens on Addr and serves until Shutdown or Close, and returns ErrServerClosed then.
+func (s *Server) ListenAndServe() error {
+	if s.isClosing() {
+		return ErrServerClosed
+	}
+	l, err := s.listen()
+	if err != nil {
+		return err
+	}
+	return s.Serve(l)
+}
+
+// Serve serves the connections that l accepts until Shutdown or Close, and returns ErrServerClosed then. It may be called
+// for several listeners at once, and closes l before it returns. l must be a *net.TCPListener or *net.UnixListener.
+func (s *Server) Serve(l net.Listener) error {
+	defer func() { _ = l.Close() }() // most often closed already
+	ctx := context.Background()
+	if s.BaseContext != nil {
+		if ctx = s.BaseContext(l); ctx == nil {
+			panic("waitress: BaseContext returned a nil context")
+		}
+	}
+	v, err := s.add(l)
+	if err != nil {
+		return err
+	}
+	listener := s.run.http.NewListener(ctx, l.Addr())
+	err = s.run.reactor.Serve(v.accept, listener.Open)
+	s.mu.Lock()
+	delete(s.serving, v)
+	closing := s.closing
+	s.mu.Unlock()
+	switch {
+	case closing:
+		return ErrServerClosed
+	case err == nil:
+		return net.ErrClosed // by somebody else
+	}
+	return err
+}
+
+// add starts the Server, if it has not been, and enters l.
+func (s *Server) add(l net.Listener) (*serving, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		return nil, ErrServerClosed
+	}
+	accept, err := newListener(l)
+	if err != nil {
+		return nil, fmt.Errorf("waitress: %w", err)
+	}
+	if err := s.start(); err != nil {
+		return nil, errors.Join(err, accept.Close())
+	}
+	v := &serving{accept}
+	if s.serving == nil {
+		s.serving = make(map[*serving]bool)
+	}
+	s.serving[v] = true
+	return v, nil
+}
+
+func (s *Server) isClosing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closing
+}
+
+// close stops listening. It returns what runs, or nil.
+func (s *Server) close() (*running, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var err error
+	for v := range s.serving {
+		err = errors.Join(err, v.accept.Close())
+	}
+	if !s.closing {
+		s.closing = true
+		for _, f := range s.onShutdown {
+			go f()
+		}
+	}
+	if s.run != nil {
+		s.run.http.Drain()
+	}
+	return s.run, err
+}
+
+// Shutdown stops listening, closes the connections that wait for a request, lets the requests that have started finish,
+// with "Connection: close" where the head has not been sent, and waits until all answers are delivered. When ctx ends
+// before, Shutdown returns its error, and the rest goes on; Close then ends it.
+func (s *Server) Shutdown(ctx context.Context) error {
+	r, err := s.close()
+	if r == nil {
+		return err
+	}
+	if err := r.reactor.Drain(ctx); err != nil {
+		return err
+	}
+	r.end()
+	<-r.stopped
+	return errors.Join(err, r.dispatcher.Close(ctx))
+}
+
+// Close stops listening and ends every connection at once. Handlers that still run find their context cancelled and their
+// writes failing; Close does not wait for them.
+func (s *Server) Close() error {
+	r, err := s.close()
+	if r == nil {
+		return err
+	}
+	r.reactor.Abort()
+	go func() {
+		// It returns when the last handler has. Nothing can be waited for in vain: no connection is new.
+		_ = r.reactor.Drain(context.Background())
+		r.end()
+		_ = r.dispatcher.Close(context.Background())
+	}()
+	timer := time.NewTimer(closeWait)
+	defer timer.Stop()
+	select {
+	case <-r.stopped:
+	case <-timer.C:
+	}
+	return err
+}
+
+// end ends the loops, once.
+func (r *running) end() {
+	r.stop.Do(func() {
+		r.reactor.Stop()
+		close(r.stopped)
+	})
+}
+
+// RegisterOnShutdown makes Shutdown, or Close, call f in a goroutine of its own when it begins.
+func (s *Server) RegisterOnShutdown(f func()) {
+	s.mu.Lock()
+	s.onShutdown = append(s.onShutdown, f)
+	s.mu.Unlock()
+}
+
+// SetKeepAlivesEnabled says whether connections are kept after an answer. They are by default.
+func (s *Server) SetKeepAlivesEnabled(on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.noKeep = !on
+	if s.run != nil {
+		s.run.http.SetKeepAlivesEnabled(on)
+	}
+}

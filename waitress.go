@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+
+package waitress
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// ErrServerClosed is returned by Serve and ListenAndServe after Shutdown or Close. It is http.ErrServerClosed itself.
+var ErrServerClosed = http.ErrServerClosed
+
+// An Option changes the Server that Serve runs, before it starts.
+type Option func(*Server)
+
+// Listen sets the address to listen on, "host:port"; the default is "0.0.0.0:8080".
+func Listen(addr string) Option { return func(s *Server) { s.Addr = addr } }
+
+// WithPolicy sets where handlers run.
+func WithPolicy(p Policy) Option { return func(s *Server) { s.Policy = p } }
+
+// Serve runs handler (http.DefaultServeMux if nil) on 0.0.0.0:8080, or as the options say, until the process gets
+// SIGINT or SIGTERM. It prints "Serving on http://HOST:PORT" once it listens. The first signal drains: no connection is
+// accepted any more, requests that have started are finished and their answers delivered, for Server.ShutdownTimeout at
+// most. A second signal closes everything at once. Serve returns nil after either, and else the reason why it could
+// not go on.
+func Serve(handler http.Handler, options ...Option) error {
+	s := &Server{Addr: "0.0.0.0:8080", Handler: handler}
+	for _, o := range options {
+		o(s)
+	}
+	l, err := s.listen()
+	if err != nil {
+		return err
+	}
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	fmt.Printf("Serving on http://%s\n", l.Addr())
+
+	select {
+	case err := <-served:
+		return err
+	case <-signals:
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), s.shutdownTimeout())
+	defer cancel()
+	drained := make(chan error, 1)
+	go func() { drained <- s.Shutdown(ctx) }()
+	select {
+	case err = <-drained:
+	case <-signals:
+		err = context.Canceled
+	}
+	if err != nil {
+		err = s.Close()
+	}
+	if serr := <-served; !errors.Is(serr, ErrServerClosed) {
+		err = errors.Join(err, serr)
+	}
+	return err
+}
+
+// ListenAndServe listens on addr and runs handler until the Server is told to stop, which, since nobody else has it,
+// never happens: like http.ListenAndServe it returns with an error only.
+func ListenAndServe(addr string, handler http.Handler) error {
+	return (&Server{Addr: addr, Handler: handler}).ListenAndServe()
+}
