@@ -13,7 +13,7 @@ import (
 )
 
 func main() {
-	listen := flag.String("listen", "127.0.0.1:8080", "`HOST:PORT` to serve on")
+	listen := flag.String("listen", "0.0.0.0:8080", "`HOST:PORT` to serve on")
 	policy := waitress.PolicyPool
 	flag.TextVar(&policy, "policy", policy, "where handlers run: pool or inline")
 	flag.Parse()
