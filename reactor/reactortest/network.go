@@ -65,8 +65,9 @@ func New(tb testing.TB, seed int64, f Faults) *Network {
 	return n
 }
 
-// Close ends the simulation: nothing that is under way arrives any more, and every call that waits returns. It reports as Violations what the server's
-// side has left open: descriptors, Pollers and Listeners. Clients may stay open. Closing twice is closing once.
+// Close ends the simulation: nothing that is under way arrives any more, and every call that waits returns. It reports
+// as Violations what the server's side has left open: descriptors, Pollers and Listeners. Clients may stay open. Closing
+// twice is closing once.
 func (n *Network) Close() {
 	n.mu.Lock()
 	defer n.unlock()

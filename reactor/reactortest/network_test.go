@@ -457,7 +457,7 @@ func TestClient(t *testing.T) {
 // TestCloseUnread closes a descriptor with something left to read, which costs the peer what was sent to it.
 func TestCloseUnread(t *testing.T) {
 	lost, kept := 0, 0
-	Seeds(t, 50, func(t *testing.T, seed int64) {
+	for seed := range int64(50) {
 		synctest.Test(t, func(t *testing.T) {
 			n := New(t, seed, Faults{Discard: 0.5, Latency: time.Millisecond})
 			fd, c := n.Pair()
@@ -475,7 +475,7 @@ func TestCloseUnread(t *testing.T) {
 				kept++
 			}
 		})
-	})
+	}
 	t.Logf("answers lost: %d, kept: %d", lost, kept)
 	if lost == 0 || kept == 0 {
 		t.Errorf("answers lost: %d, kept: %d; want some of each", lost, kept)

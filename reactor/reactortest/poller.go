@@ -128,8 +128,8 @@ func (r *registration) del() {
 
 // String describes r for Network.State. Network.mu is held.
 func (r *registration) String() string {
-	return fmt.Sprintf("token %#x; ready for %s, armed for %s, to report %s, forgotten %s",
-		uint64(r.token), readyString(r.sock.ready()), readyString(r.armed), readyString(r.pending), readyString(r.forgotten()))
+	return fmt.Sprintf("token %#x; ready for %s, armed for %s, to report %s, forgotten %s", uint64(r.token),
+		readyString(r.sock.ready()), readyString(r.armed), readyString(r.pending), readyString(r.forgotten()))
 }
 
 func readyString(ready reactor.Ready) string {

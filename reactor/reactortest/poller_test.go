@@ -206,7 +206,7 @@ func TestReset(t *testing.T) {
 // TestAbort checks every way in which systems end a connection that keeps its descriptor.
 func TestAbort(t *testing.T) {
 	seen := map[string]bool{}
-	Seeds(t, 30, func(t *testing.T, seed int64) {
+	for seed := range int64(30) {
 		synctest.Test(t, func(t *testing.T) {
 			n := New(t, seed, Faults{Style: StyleStrict})
 			fd, c := n.Pair()
@@ -245,7 +245,7 @@ func TestAbort(t *testing.T) {
 			_ = s.Close(fd)
 			_ = p.Close()
 		})
-	})
+	}
 	if len(seen) != 3 {
 		t.Errorf("seen after Abort: %v", seen)
 	}

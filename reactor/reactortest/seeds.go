@@ -9,8 +9,8 @@ import (
 )
 
 var (
-	seedFlag = flag.Int64("reactortest.seed", -1, "run this one seed in every test of seeds; negative: all that the test asks for")
-	runsFlag = flag.Int("reactortest.runs", 0, "run this many seeds in every test of seeds; 0: as many as the test asks for")
+	seedFlag = flag.Int64("reactortest.seed", -1, "run this seed only in tests of seeds; negative: all they ask for")
+	runsFlag = flag.Int("reactortest.runs", 0, "run this many seeds in tests of seeds; 0: as many as they ask for")
 )
 
 // Seeds runs f as subtests with the seeds from 0 to runs-1, or those that the flags say. They are the same every time,

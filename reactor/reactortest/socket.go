@@ -37,8 +37,9 @@ const (
 
 // String describes s for Network.State. Network.mu is held.
 func (s *socket) String() string {
-	text := fmt.Sprintf("peer %s; in: %d arrived, %d under way, end: %v; out: %d under way, end: %v; reset: %v, aborted: %v",
-		s.peerAddr, len(s.in.buf), s.in.sent, s.in.fin, s.out.sent, s.out.finSent, s.reset, s.abort != abortNone)
+	text := fmt.Sprintf("peer %s; in: %d arrived, %d under way, end: %v; out: %d under way, end: %v; "+
+		"reset: %v, aborted: %v", s.peerAddr, len(s.in.buf), s.in.sent, s.in.fin, s.out.sent, s.out.finSent,
+		s.reset, s.abort != abortNone)
 	if s.reg == nil {
 		return text + "; not registered"
 	}
