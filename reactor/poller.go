@@ -76,7 +76,8 @@ type Poller interface {
 	Close() error
 }
 
-// Errors of Sockets and Listener. Implementations return these values themselves, or errors that wrap them.
+// Errors of Sockets and Listener. Implementations return ErrAgain, and io.EOF, as they are, since they are results more
+// than errors and come often; of the others these values, or errors that wrap them.
 var (
 	// ErrAgain: nothing could be read or written now. The Poller will report when it may be tried again.
 	ErrAgain = errors.New("reactor: would block")

@@ -126,9 +126,9 @@ func (n *Network) begin(op string, fd reactor.FD, busy func(*socket) *bool) (*so
 func reading(s *socket) *bool { return &s.reading }
 func writing(s *socket) *bool { return &s.writing }
 
-// wrap returns err, or an error that wraps it.
+// wrap returns err, or an error that wraps it, but for io.EOF and ErrAgain, which the contract has as they are.
 func (s source) wrap(f *Faults, op string, err error) error {
-	if err != nil && err != io.EOF && s.chance(f.Wrap) {
+	if err != nil && err != io.EOF && err != reactor.ErrAgain && s.chance(f.Wrap) {
 		return fmt.Errorf("reactortest: %s: %w", op, err)
 	}
 	return err
