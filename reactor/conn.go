@@ -102,6 +102,9 @@ const (
 	wordReadable
 	// wordDrained: the output emptied while a task owned the connection. Cleared by the task.
 	wordDrained
+	// wordWritable: the socket could be written while a task owned the connection and nothing waited to leave. Set by an
+	// event; cleared and looked at by a writer around its write, which may come short just before the report.
+	wordWritable
 	// wordExpired: the read deadline passed while a task owned the connection. Cleared by SetReadDeadline.
 	wordExpired
 	// wordPeerClosed and wordHangup stay set: a short read is then no proof that the end was reached.
@@ -118,7 +121,7 @@ const (
 
 // wordString lists the bits of a word, for failing invariants.
 func wordString(w uint32) string {
-	names := [...]string{"task", "readable", "drained", "expired", "peerClosed", "hangup", "waiting", "doomed", "closed"}
+	names := [...]string{"task", "readable", "drained", "writable", "expired", "peerClosed", "hangup", "waiting", "doomed", "closed"}
 	var set []string
 	for i, name := range names {
 		if w&(1<<i) != 0 {
@@ -126,6 +129,11 @@ func wordString(w uint32) string {
 		}
 	}
 	return "{" + strings.Join(set, " ") + "}"
+}
+
+// clear clears bit and says whether it was set. Where it is not, as is usual, it costs a load.
+func (c *Conn) clear(bit uint32) bool {
+	return c.word.Load()&bit != 0 && c.word.And(^bit)&bit != 0
 }
 
 // Loop returns the loop that the connection lives on.
@@ -461,13 +469,16 @@ func (c *Conn) ready(t *Turn, r Ready) {
 	if r&Hangup != 0 {
 		set |= wordHangup
 	}
+	if r&Writable != 0 {
+		set |= wordWritable
+	}
 	for {
 		w := c.word.Load()
 		if w&wordClosed != 0 {
 			return
 		}
 		if w&taskOwned == 0 {
-			if set != 0 {
+			if set &^= wordWritable; set != 0 { // nobody writes but this goroutine
 				c.word.Or(set)
 			}
 			c.input(t)

@@ -140,6 +140,7 @@ func (c *Conn) Write(t *Turn, p []byte) error {
 		q := o.q.Load()
 		switch {
 		case q == nil:
+			c.clear(wordWritable)
 			n, err := c.loop.sockets.Write(c.fd, p)
 			if n == len(p) {
 				return nil
@@ -152,6 +153,10 @@ func (c *Conn) Write(t *Turn, p []byte) error {
 				return err
 			}
 			c.block(q)
+			if c.clear(wordWritable) {
+				// The loop was told between the write and here, when it could see no reason to act.
+				q.blocked = false
+			}
 		case q.err != nil:
 			return q.err
 		case q.bytes >= c.loop.reactor.config.HighWatermark:
