@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT
+#
+# make is the list: everything that is run on this code, by people and by CI, is a target here.
+
+GO            ?= go
+PYTHON        ?= python3
+GOLANGCI_LINT ?= $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+# For fuzz: how many inputs each target tries. A time, such as 10s, would do too, but up to Go 1.26 its end is now and
+# then reported as a failure (go.dev/issue/75804). Inputs that fail are kept in testdata/fuzz and are to be committed.
+FUZZTIME ?= 30000x
+
+# For cross: every system with its usual processor, and each other kind of processor that something depends on (32-bit
+# integers, alignment of 64-bit atomics) on two systems.
+PLATFORMS ?= linux/amd64 darwin/amd64 freebsd/amd64 netbsd/amd64 openbsd/amd64 dragonfly/amd64 windows/amd64 \
+             linux/arm64 darwin/arm64 freebsd/arm64 netbsd/arm64 openbsd/arm64 windows/arm64 \
+             linux/386 linux/arm freebsd/386 freebsd/arm
+
+# For bench and conformance.
+BENCHFLAGS ?=
+CORPUS     ?=
+POLICIES   ?= pool inline
+ADDR       ?= 127.0.0.1:18080
+
+.DEFAULT_GOAL := help
+.PHONY: help test race lint shape cross fuzz bench conformance ci
+
+help: ## print this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+test: ## run the tests
+	$(GO) test ./...
+
+race: ## run the tests with the race detector, which compiles the project's own checks in
+	$(GO) test -race ./...
+
+lint: ## run the linters and formatters that .golangci.yml names
+	$(GOLANGCI_LINT) run ./...
+
+shape: ## print what is long, nested or said twice; never fails
+	$(GOLANGCI_LINT) run --enable-only=gocognit,nestif,funlen,dupl --uniq-by-line=false --issues-exit-code=0 ./...
+
+cross: ## vet, and compile the tests, for every system of PLATFORMS
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && for platform in $(PLATFORMS); do \
+		export GOOS=$${platform%/*} GOARCH=$${platform#*/} CGO_ENABLED=0 && echo "$$platform" && \
+		$(GO) vet ./... && mkdir -p "$$dir/$$platform" && $(GO) test -c -o "$$dir/$$platform/" ./... || exit 1; \
+		rm -rf "$${dir:?}/$$platform"; \
+	done
+
+fuzz: ## try FUZZTIME new inputs on every fuzz target
+	@for package in $$($(GO) list ./...); do \
+		list=$$($(GO) test -list '^Fuzz' "$$package") || exit 1; \
+		for target in $$(echo "$$list" | grep '^Fuzz'); do \
+			echo "$$package $$target" && \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" || exit 1; \
+		done; \
+	done
+
+bench: ## compare the servers on this machine: BENCHFLAGS='-rounds 3 -json'
+	$(GO) run ./bench $(BENCHFLAGS)
+
+conformance: ## run a corpus against examples/echo under each policy: CORPUS=folder with run.py and *.jsonl
+	@test -n "$(CORPUS)" || { echo "make conformance CORPUS=folder with run.py and *.jsonl"; exit 2; }
+	@dir=$$(mktemp -d) && $(GO) build -o "$$dir/echo" ./examples/echo || exit 1; \
+	status=0; for policy in $(POLICIES); do \
+		"$$dir/echo" -listen $(ADDR) -policy $$policy > "$$dir/out" & server=$$!; \
+		for i in 1 2 3 4 5 6 7 8 9 10; do grep -q Serving "$$dir/out" && break; sleep 0.2; done; \
+		echo "policy $$policy" && $(PYTHON) $(CORPUS)/run.py $(ADDR) $(CORPUS)/*.jsonl || status=1; \
+		kill -INT $$server; wait $$server || status=1; \
+	done; rm -rf "$$dir"; exit $$status
+
+ci: test race lint cross fuzz ## what must hold before a change lands
