@@ -12,14 +12,6 @@ import (
 // acceptInherits says that an accepted connection has the TCP options of the socket that listened for it.
 const acceptInherits = true
 
-// sysEpollWait asks what is ready and doesn't wait, so the scheduler need not hear of it. PWAIT, because not every
-// architecture has the plain call.
-func sysEpollWait(epfd int, events []unix.EpollEvent) (int, unix.Errno) {
-	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(epfd),
-		uintptr(unsafe.Pointer(unsafe.SliceData(events))), uintptr(len(events)), 0, 0, 0)
-	return int(n), errno
-}
-
 // sysPeek is for both kinds of build: the byte that it reads is nobody else's. unix.Recvfrom would allocate the address.
 func sysPeek(fd int) (int, unix.Errno) {
 	var p byte

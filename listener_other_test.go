@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+
+//go:build aix || js || plan9 || solaris || wasip1
+
+package waitress
+
+import (
+	"testing"
+
+	"github.com/waitress-go/waitress/reactor"
+)
+
+func checkOptions(t *testing.T, _ string, _ reactor.FD) {
+	t.Helper()
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+
+//go:build aix || js || plan9 || solaris || wasip1
+
+package waitress
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+
+	"github.com/waitress-go/waitress/reactor"
+)
+
+// errSystem says that there is no poller for this system. The package compiles there, and that is all.
+var errSystem = fmt.Errorf("waitress: no event loop for %s: %w", runtime.GOOS, errors.ErrUnsupported)
+
+func newPoller() (reactor.Poller, error) { return nil, errSystem }
+
+func newListener(net.Listener) (reactor.Listener, error) { return nil, errSystem }
+
+func localAddr(reactor.FD, string) net.Addr { return nil }
+
+func netConn(reactor.FD) (net.Conn, error) { return nil, errSystem }
+
+func newSockets() reactor.Sockets { return sockets{} }
+
+type sockets struct{}
+
+func (sockets) Read(reactor.FD, []byte) (int, error)  { return 0, errSystem }
+func (sockets) Peek(reactor.FD) (int, error)          { return 0, errSystem }
+func (sockets) Write(reactor.FD, []byte) (int, error) { return 0, errSystem }
+func (sockets) CloseWrite(reactor.FD) error           { return errSystem }
+func (sockets) Abort(reactor.FD) error                { return errSystem }
+func (sockets) Close(reactor.FD) error                { return errSystem }
