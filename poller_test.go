@@ -46,19 +46,25 @@ type capabilities struct {
 	allocates   bool          // a turn may allocate
 	resetIsEOF  bool          // a read after a reset may find the end of the stream instead
 	endIsLast   bool          // the peer's close may be reported only when what it sent before has been read
+	noSignals   bool          // a test can't send the process that it has started a signal
+	noLimit     bool          // a process can't limit its descriptors
+	noUnix      bool          // there may be no Unix sockets
 }
 
 // systemCapabilities is the only place in the tests that asks for the name of the system.
 func systemCapabilities() capabilities {
 	switch runtime.GOOS {
 	case "windows":
-		// Its clock ticks every 15.6 ms. Wine gets slow by thousands, reads the end of the stream after a reset, and
-		// looks for the end only when there are no more bytes.
+		// Its clock ticks every 15.6 ms. Wine gets slow by thousands, reads the end of the stream after a reset, looks
+		// for the end only when there are no more bytes, and has no Unix sockets.
 		return capabilities{
 			conns: 200, granularity: 16 * time.Millisecond, allocates: true, resetIsEOF: true, endIsLast: true,
+			noSignals: true, noLimit: true, noUnix: true,
 		}
 	case "linux":
 		return capabilities{conns: 500, granularity: time.Millisecond}
+	case "plan9", "js", "wasip1":
+		return capabilities{noSignals: true, noLimit: true, noUnix: true}
 	default:
 		return capabilities{conns: 500, granularity: time.Millisecond, allocates: true}
 	}
