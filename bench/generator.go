@@ -68,6 +68,9 @@ func ownLoad(ctx context.Context, b *bench, o loadOrder) (load, error) {
 	if err := c.decode(ctx, &l, o.duration+patience); err != nil {
 		return load{}, err
 	}
+	if l.Measured == 0 {
+		return load{}, fmt.Errorf("no request was answered within %v", o.duration)
+	}
 	return load{
 		answered: l.Answered,
 		rate:     float64(l.Measured) / l.Seconds,

@@ -134,8 +134,12 @@ const warmTime = 300 * time.Millisecond
 
 // warm loads a fresh server for a moment.
 func (b *bench) warm(ctx context.Context, s *server, conns, depth int) error {
-	_, err := ownLoad(ctx, b, loadOrder{s.addr, conns, depth, warmTime})
-	return err
+	c, err := b.startLoad(ctx, s.addr, conns, "-depth", strconv.Itoa(depth), "-duration", warmTime.String())
+	if err != nil {
+		return err
+	}
+	defer c.stop()
+	return c.decode(ctx, new(meter.Load), warmTime+patience)
 }
 
 // holdIdle opens the connections of the idle scenario. They stay open until the child is stopped.

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
@@ -56,9 +55,6 @@ func closedLoop(ctx context.Context, addr string, conns, depth int, warmup, dura
 		sum.Answered += l.answered
 		sum.Measured += l.measured
 		sum.Latency.Merge(l.latency)
-	}
-	if sum.Measured == 0 {
-		return nil, fmt.Errorf("no request was answered within %v", duration)
 	}
 	return sum, nil
 }

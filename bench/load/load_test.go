@@ -74,7 +74,7 @@ func TestClosedLoop(t *testing.T) {
 		served.Add(1)
 		greet(w, r)
 	})
-	load, err := closedLoop(t.Context(), addr, 4, 3, 20*time.Millisecond, 100*time.Millisecond)
+	load, err := closedLoop(t.Context(), addr, 4, 3, 20*time.Millisecond, 300*time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}
