@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: MIT
+
+package waitress
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"go.uber.org/zap"
+)
+
+// programVariable names the program that the test binary is to be, instead of running tests.
+const programVariable = "WAITRESS_TEST_PROGRAM"
+
+// programs are what tests run in processes of their own, to send them signals or limit what they may have.
+var programs = map[string]func() int{
+	"serve":   serveProgram,
+	"limited": limitedProgram,
+}
+
+// descriptorLimit is how many descriptors limitedProgram may have: its own dozen, and few clients.
+const descriptorLimit = 40
+
+func limitedProgram() int {
+	if err := limitDescriptors(); err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	return serveProgram()
+}
+
+// serveProgram is a program as the README has it. "/wait" answers when the process gets a line on its standard input.
+func serveProgram() int {
+	lines := bufio.NewReader(os.Stdin)
+	err := Serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/wait" {
+			fmt.Println("waiting")
+			_, _ = lines.ReadString('\n')
+		}
+		hello(w, r)
+	}), Listen("127.0.0.1:0"), func(s *Server) { s.Logger = zap.NewNop() })
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	return 0
+}
+
+// A process is one of programs under way.
+type process struct {
+	*exec.Cmd
+	t      *testing.T
+	stdin  io.WriteCloser
+	stdout *bufio.Reader
+	addr   string
+}
+
+// start runs a program that serves, and waits until it does.
+func start(t *testing.T, name string, limit ...string) *process {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := append(limit, self)
+	p := &process{Cmd: exec.CommandContext(t.Context(), args[0], args[1:]...), t: t}
+	p.Env = append(os.Environ(), programVariable+"="+name)
+	p.Stderr = os.Stderr
+	if p.stdin, err = p.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := p.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.stdout = bufio.NewReader(stdout)
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if p.ProcessState == nil {
+			_ = p.Process.Kill()
+			_ = p.Wait()
+		}
+	})
+	const said = "Serving on http://"
+	line := p.line()
+	if !strings.HasPrefix(line, said) {
+		t.Fatalf("the program said %q", line)
+	}
+	p.addr = strings.TrimPrefix(line, said)
+	return p
+}
+
+// line returns the next line of the program's output.
+func (p *process) line() string {
+	p.t.Helper()
+	line, err := p.stdout.ReadString('\n')
+	if err != nil {
+		p.t.Fatalf("the program's output: %q, %v", line, err)
+	}
+	return strings.TrimSuffix(line, "\n")
+}
+
+func (p *process) dial() net.Conn {
+	p.t.Helper()
+	return (&testServer{addr: p.addr}).dial(p.t)
+}
+
+func TestServeSignals(t *testing.T) {
+	if systemCapabilities().noSignals {
+		return
+	}
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+		t.Run(s.String(), func(t *testing.T) {
+			p := start(t, "serve")
+			idle, active := p.dial(), p.dial()
+			send(t, idle, get)
+			quiet := bufio.NewReader(idle)
+			answer(t, quiet)
+			send(t, active, "GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
+			if line := p.line(); line != "waiting" {
+				t.Fatalf("got %q", line)
+			}
+			if err := p.Process.Signal(s); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := quiet.ReadByte(); err == nil {
+				t.Error("the idle connection was not closed")
+			}
+			if _, err := io.WriteString(p.stdin, "\n"); err != nil {
+				t.Fatal(err)
+			}
+			if _, body := answer(t, bufio.NewReader(active)); body != "Hello, World!" {
+				t.Errorf("the request that had started got %q", body)
+			}
+			if err := p.Wait(); err != nil {
+				t.Error("exit:", err)
+			}
+		})
+	}
+	t.Run("twice", func(t *testing.T) {
+		p := start(t, "serve")
+		c := p.dial()
+		send(t, c, "GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
+		if line := p.line(); line != "waiting" {
+			t.Fatalf("got %q", line)
+		}
+		if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		// The first has arrived when the listener is closed; a second before that might count as the same one.
+		for {
+			c, err := net.Dial("tcp", p.addr)
+			if err != nil {
+				break
+			}
+			_ = c.Close()
+		}
+		if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Wait(); err != nil {
+			t.Error("exit:", err)
+		}
+	})
+}
+
+// TestServeDescriptorLimit: a server at its limit serves the clients it has, and accepts others when some leave.
+func TestServeDescriptorLimit(t *testing.T) {
+	if systemCapabilities().noLimit {
+		return
+	}
+	p := start(t, "limited")
+	type client struct {
+		net.Conn
+		answered chan struct{}
+	}
+	clients := make([]*client, 2*descriptorLimit)
+	for i := range clients {
+		c := &client{p.dial(), make(chan struct{})}
+		clients[i] = c
+		send(t, c, get)
+		go func() {
+			// Those that have to wait for others to leave are answered then.
+			if resp, err := http.ReadResponse(bufio.NewReader(c), nil); err == nil {
+				_, _ = io.Copy(io.Discard, resp.Body)
+				close(c.answered)
+			}
+		}()
+	}
+	// The first ones are in; they are served again and again while the limit is reached.
+	wait(t, "the first client", clients[0].answered)
+	r := bufio.NewReader(clients[0])
+	for range 100 {
+		send(t, clients[0], get)
+		answer(t, r)
+	}
+	// Each that leaves lets one in, in whatever order, until all have been served.
+	for range clients {
+		i := 0
+		for ; i < len(clients); i++ {
+			select {
+			case <-clients[i].answered:
+			default:
+				continue
+			}
+			break
+		}
+		if i == len(clients) {
+			wait(t, "a client that waited", clients[0].answered)
+			i = 0
+		}
+		_ = clients[i].Close()
+		clients = append(clients[:i], clients[i+1:]...)
+	}
+	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Wait(); err != nil {
+		t.Error("exit:", err)
+	}
+}
