@@ -13,6 +13,7 @@ const (
 	isValue                    // field-vchar, SP and HTAB (RFC 9110 §5.5)
 	isQuoted                   // qdtext (RFC 9110 §5.6.4)
 	isSpace                    // SP and HTAB, the only whitespace there is (RFC 9110 §5.6.3)
+	isQuery                    // what else browsers leave as it is in a query. RFC 3986 does not have it there, but it ends nothing
 )
 
 const (
@@ -32,6 +33,7 @@ var class = func() (t [256]uint8) {
 	set(isToken, alpha+digit+"!#$%&'*+-.^_`|~")
 	set(isPath, pathOctets)
 	set(isTarget, pathOctets+"%?[]")
+	set(isQuery, "[]{}|\\^`")
 	set(isHost, unreserved)
 	set(isSpace|isValue|isQuoted, " \t")
 	for c := range 256 {

@@ -17,6 +17,9 @@ func (h *Head) target(buf []byte) error {
 	legal := isTarget
 	if origin {
 		legal = isPath
+		if h.Query > 0 {
+			legal |= isQuery
+		}
 	}
 	for {
 		for i < len(buf) && class[buf[i]]&legal != 0 {
@@ -33,6 +36,7 @@ func (h *Head) target(buf []byte) error {
 		case c == '?' && origin:
 			if h.Query == 0 {
 				h.Query = uint32(i)
+				legal |= isQuery
 			}
 		case c == '%' && origin:
 			if err := percent(buf[i:]); err != nil {
