@@ -171,7 +171,7 @@ func TestListenerPeer(t *testing.T) {
 			served := make(chan error, 1)
 			go func() { served <- s.Serve(l2) }()
 			defer func() {
-				s.Close()
+				_ = s.Close()
 				<-served
 			}()
 			transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {

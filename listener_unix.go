@@ -68,7 +68,10 @@ func newListener(l net.Listener) (reactor.Listener, error) {
 	}
 	if ln.tcp && acceptInherits {
 		// Once here saves five system calls a connection.
-		ln.raw.Control(func(fd uintptr) { setOptions(int(fd)) })
+		if err := ln.raw.Control(func(fd uintptr) { setOptions(int(fd)) }); err != nil {
+			ln.file.Close()
+			return nil, err
+		}
 	}
 	ln.accept = ln.acceptNext
 	return ln, nil
@@ -148,9 +151,9 @@ const (
 // setOptions sets what the net package sets on a TCP connection. It fails if the peer has gone already, which the first
 // read will tell as well.
 func setOptions(fd int) {
-	socket.SetNoDelay(fd, 1)
+	_ = socket.SetNoDelay(fd, 1)
 	if socket.SetKeepAlive(fd, true, keepAliveSeconds, keepAliveSeconds, keepAliveCount) != nil {
 		// OpenBSD has the switch, but not the numbers.
-		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
 	}
 }

@@ -106,7 +106,7 @@ func (l *listener) acceptNext(s windows.Handle) (a reactor.Accepted, busy bool, 
 	syscall.ForkLock.RLock()
 	fd, errno := sysAccept(s, &rsa)
 	if errno == 0 {
-		windows.SetHandleInformation(fd, windows.HANDLE_FLAG_INHERIT, 0)
+		_ = windows.SetHandleInformation(fd, windows.HANDLE_FLAG_INHERIT, 0)
 	}
 	syscall.ForkLock.RUnlock()
 	switch errno { //exhaustive:ignore
@@ -122,7 +122,7 @@ func (l *listener) acceptNext(s windows.Handle) (a reactor.Accepted, busy bool, 
 		return a, false, os.NewSyscallError("accept", errno)
 	}
 	if err := sysNonblock(fd); err != nil {
-		windows.Closesocket(fd)
+		_ = windows.Closesocket(fd)
 		return a, true, nil // gone already
 	}
 	if l.tcp {
@@ -139,7 +139,7 @@ func (l *listener) Close() error {
 	if l.closed.Swap(true) {
 		return nil
 	}
-	l.poller.Wake()
+	_ = l.poller.Wake()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	err := l.poller.Close()
@@ -155,10 +155,10 @@ const keepAliveMilliseconds = 15_000
 // setOptions sets what the net package sets on a TCP connection. It fails if the peer has gone already, which the first
 // read will tell as well. One call has both times, and every version of the system knows it.
 func setOptions(fd windows.Handle) {
-	windows.SetsockoptInt(fd, windows.IPPROTO_TCP, windows.TCP_NODELAY, 1)
-	windows.SetsockoptInt(fd, windows.SOL_SOCKET, windows.SO_KEEPALIVE, 1)
+	_ = windows.SetsockoptInt(fd, windows.IPPROTO_TCP, windows.TCP_NODELAY, 1)
+	_ = windows.SetsockoptInt(fd, windows.SOL_SOCKET, windows.SO_KEEPALIVE, 1)
 	times := windows.TCPKeepalive{OnOff: 1, Time: keepAliveMilliseconds, Interval: keepAliveMilliseconds}
 	var n uint32
-	windows.WSAIoctl(fd, windows.SIO_KEEPALIVE_VALS, (*byte)(unsafe.Pointer(&times)), uint32(unsafe.Sizeof(times)),
+	_ = windows.WSAIoctl(fd, windows.SIO_KEEPALIVE_VALS, (*byte)(unsafe.Pointer(&times)), uint32(unsafe.Sizeof(times)),
 		nil, 0, &n, nil, 0)
 }

@@ -43,7 +43,7 @@ func newPoller() (reactor.Poller, error) {
 	}
 	p := &poller{kq: kq}
 	if err := p.wake.open(); err != nil {
-		unix.Close(kq)
+		_ = unix.Close(kq)
 		return nil, err
 	}
 	// Without EV_CLEAR: it is reported until it was drained.
@@ -51,7 +51,7 @@ func newPoller() (reactor.Poller, error) {
 	change[0].set(p.wake.read, filterRead, keventAdd)
 	if err := p.change(change[:]); err != nil {
 		p.wake.close()
-		unix.Close(kq)
+		_ = unix.Close(kq)
 		return nil, err
 	}
 	return p, nil
@@ -82,7 +82,7 @@ func (p *poller) Add(fd reactor.FD, token reactor.Token) error {
 	changes[1].set(int(fd), filterWrite, keventAdd|keventClear)
 	err := p.change(changes[:])
 	if err != nil {
-		p.del(fd)
+		_ = p.del(fd)
 	}
 	return err
 }

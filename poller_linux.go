@@ -282,7 +282,7 @@ func (p *poller) Wake() error {
 			}
 		case parkWaiting:
 			if p.state.CompareAndSwap(uint32(state), uint32(parkRoused)) {
-				p.file.SetReadDeadline(longPast) // fails after Close only
+				_ = p.file.SetReadDeadline(longPast) // fails after Close only
 				return nil
 			}
 		case parkAsked, parkRoused:

@@ -159,7 +159,7 @@ func newPollerRig(t *testing.T, system pollerSystem) *pollerRig {
 	}
 	guard := time.AfterFunc(time.Minute, func() {
 		r.stuck.Store(true)
-		p.Wake()
+		_ = p.Wake()
 	})
 	t.Cleanup(func() {
 		guard.Stop()
@@ -216,6 +216,13 @@ func (r *pollerRig) check(err error) {
 	r.Helper()
 	if err != nil {
 		r.Fatal(err)
+	}
+}
+
+// wake is a Wake by any goroutine.
+func (r *pollerRig) wake() {
+	if err := r.poller.Wake(); err != nil {
+		r.Error(err)
 	}
 }
 
@@ -411,7 +418,7 @@ func testPollerMany(r *pollerRig) {
 	}
 	go func() {
 		for _, c := range conns {
-			c.peer.Write([]byte("hello"))
+			_, _ = c.peer.Write([]byte("hello"))
 		}
 	}()
 	for _, c := range conns {
@@ -688,7 +695,7 @@ func testPollerNoSpin(r *pollerRig) {
 				reports[e.Token]++
 				for _, c := range ended {
 					if c.token == e.Token {
-						r.Read(c.fd, p)
+						_, _ = r.Read(c.fd, p)
 						r.check(r.poller.Rearm(c.fd, reactor.Readable|reactor.Writable))
 					}
 				}
@@ -730,8 +737,9 @@ func testPollerWakeEach(r *pollerRig) {
 	go func() {
 		for i := int64(1); i <= rounds; i++ {
 			asked.Store(i)
-			r.poller.Wake()
-			for <-answered < i {
+			r.wake()
+			for answer := int64(0); answer < i; {
+				answer = <-answered
 			}
 		}
 	}()
@@ -753,7 +761,7 @@ func testPollerWakeTimeout(r *pollerRig) {
 		wg.Go(func() {
 			for n := int64(1); n <= rounds; n++ {
 				asked[i].Store(n)
-				r.poller.Wake()
+				r.wake()
 				for answered[i].Load() < n && !r.stuck.Load() {
 					runtime.Gosched()
 				}
@@ -791,7 +799,7 @@ func testPollerWakeStorm(r *pollerRig) {
 				case <-stop:
 					return
 				default:
-					r.poller.Wake()
+					r.wake()
 					runtime.Gosched()
 				}
 			}
@@ -814,13 +822,13 @@ func testPollerWakeClosed(r *pollerRig) {
 	for range 4 {
 		wg.Go(func() {
 			for range 100 {
-				p.Wake()
+				_ = p.Wake()
 			}
 		})
 	}
 	r.check(p.Close())
 	wg.Wait()
-	p.Wake()
+	_ = p.Wake()
 }
 
 // elapsed returns how long a Wait took.
@@ -861,7 +869,7 @@ func testPollerTimeout(r *pollerRig) {
 	var woken atomic.Bool
 	timer := time.AfterFunc(50*time.Millisecond, func() {
 		woken.Store(true)
-		r.poller.Wake()
+		r.wake()
 	})
 	defer timer.Stop()
 	for waits = 0; !woken.Load(); waits++ {
@@ -901,7 +909,7 @@ func testPollerTimeoutWoken(r *pollerRig) {
 			case <-stop:
 				return
 			default:
-				r.poller.Wake()
+				r.wake()
 				runtime.Gosched()
 			}
 		}
@@ -929,7 +937,7 @@ func testPollerTimeoutStale(r *pollerRig) {
 		r.wait(10 * time.Millisecond)
 	}
 	r.receive(c, "hello")
-	timer := time.AfterFunc(100*time.Millisecond, func() { r.poller.Wake() })
+	timer := time.AfterFunc(100*time.Millisecond, r.wake)
 	defer timer.Stop()
 	before := r.waits
 	start := time.Now()
@@ -1025,8 +1033,8 @@ func testPollerEcho(r *pollerRig) {
 		echoes[c.token] = &echo{pollerConn: c}
 		want := pattern[i : i+size]
 		go func() {
-			c.peer.Write(want)
-			c.peer.CloseWrite()
+			_, _ = c.peer.Write(want)
+			_ = c.peer.CloseWrite()
 		}()
 		go func() {
 			got, err := io.ReadAll(c.peer)
@@ -1105,7 +1113,7 @@ func testPollerAllocs(r *pollerRig) {
 	c := r.add()
 	p, hello := make([]byte, 100), []byte("hello")
 	step := func() {
-		c.peer.Write(hello)
+		_, _ = c.peer.Write(hello)
 		for {
 			n, err := r.Read(c.fd, p)
 			if n > 0 {
@@ -1114,15 +1122,15 @@ func testPollerAllocs(r *pollerRig) {
 			if !errors.Is(err, reactor.ErrAgain) {
 				panic(err)
 			}
-			r.poller.Rearm(c.fd, reactor.Readable)
-			r.poller.Wait(r.events, time.Second)
+			_ = r.poller.Rearm(c.fd, reactor.Readable)
+			_, _ = r.poller.Wait(r.events, time.Second)
 		}
-		r.Write(c.fd, p[:5])
-		c.peer.Read(p)
-		r.Peek(c.fd)
-		r.poller.Wake()
-		r.poller.Wait(r.events, -1)
-		r.poller.Wait(r.events, 10*time.Microsecond)
+		_, _ = r.Write(c.fd, p[:5])
+		_, _ = c.peer.Read(p)
+		_, _ = r.Peek(c.fd)
+		r.wake()
+		_, _ = r.poller.Wait(r.events, -1)
+		_, _ = r.poller.Wait(r.events, 10*time.Microsecond)
 	}
 	if n := testing.AllocsPerRun(100, step); n > 0 {
 		r.Errorf("%v allocations a turn", n)

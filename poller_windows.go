@@ -128,7 +128,7 @@ func (p *poller) Add(fd reactor.FD, token reactor.Token) error {
 		err = r.ask(pollRead)
 	}
 	if err != nil {
-		r.del()
+		_ = r.del()
 	}
 	return err
 }
@@ -171,7 +171,7 @@ func (p *poller) newGroup() (*afdGroup, error) {
 		err = os.NewSyscallError("SetFileCompletionNotificationModes", err)
 	}
 	if err != nil {
-		windows.CloseHandle(handle)
+		_ = windows.CloseHandle(handle)
 		return nil, err
 	}
 	return &afdGroup{handle: handle}, nil
@@ -398,7 +398,7 @@ func (p *poller) Close() error {
 	for _, r := range live {
 		r.mu.Lock()
 		if !r.deleted {
-			r.del()
+			_ = r.del()
 		}
 		r.mu.Unlock()
 	}
@@ -415,7 +415,7 @@ func (p *poller) Close() error {
 		}
 	}
 	for _, g := range p.groups {
-		windows.CloseHandle(g.handle)
+		_ = windows.CloseHandle(g.handle)
 	}
 	return os.NewSyscallError("CloseHandle", windows.CloseHandle(p.port))
 }
