@@ -117,11 +117,18 @@ const (
 	wordDoomed
 	// wordClosed: terminal.
 	wordClosed
+	// wordEnded: InputEnd was called. Set by the loop, stays.
+	wordEnded
+	// wordAgain: the connection is in Loop.again, and gets no more reads before its turn comes there. Loop only.
+	wordAgain
+	// wordUnwatched: the poller did not take it. Set before the loop owns it for the first time.
+	wordUnwatched
 )
 
 // wordString lists the bits of a word, for failing invariants.
 func wordString(w uint32) string {
-	names := [...]string{"task", "readable", "drained", "writable", "expired", "peerClosed", "hangup", "waiting", "doomed", "closed"}
+	names := [...]string{"task", "readable", "drained", "writable", "expired", "peerClosed", "hangup", "waiting", "doomed",
+		"closed", "ended", "again", "unwatched"}
 	var set []string
 	for i, name := range names {
 		if w&(1<<i) != 0 {
@@ -170,25 +177,34 @@ func (c *Conn) Reclaim() { c.word.And(^taskOwned) }
 
 // Release gives the connection back to its loop, for input or, with draining, for the moment when its output has left
 // (the loop then calls Drained). It fails, and the task still owns the connection, when what is waited for has happened
-// already: there may be something to read, or the output is gone.
+// already: there may be something to read, or the output is gone. What is held is sent first, since neither would come
+// before it is; a connection whose output has failed is closed.
 func (c *Conn) Release(draining bool) bool {
+	if c.Flush() != nil {
+		c.Doom()
+	}
 	pending := wordReadable
 	if draining {
-		// A drain from before the last write says nothing; one from now on sets the bit again.
-		c.word.And(^wordDrained)
-		if !c.out.waits() {
-			return false
-		}
 		pending = wordDrained
 	}
 	for {
+		if draining {
+			// A drain from before the last write says nothing; one from now on sets the bit again.
+			c.word.And(^wordDrained)
+			if !c.out.waits() {
+				return false
+			}
+		}
 		w := c.word.Load()
 		invariantf(w&taskOwned != 0, "Release of a connection that no task owns", w)
 		if w&pending != 0 && w&wordDoomed == 0 {
+			if draining {
+				continue // the loop may have been late to tell of an earlier one
+			}
 			return false
 		}
 		if c.word.CompareAndSwap(w, w&^(taskOwned|wordDrained|wordWaiting)) {
-			if w&wordDoomed != 0 || w&wordExpired != 0 {
+			if w&(wordDoomed|wordExpired) != 0 {
 				c.loop.post(op{c, opSettle})
 			}
 			return true
@@ -245,7 +261,14 @@ func (c *Conn) wait(bits uint32) error {
 		case w&bits != 0:
 			return nil
 		case w&wordExpired != 0:
-			return os.ErrDeadlineExceeded
+			at := c.readAt.Load()
+			if at <= c.loop.reactor.now() {
+				return os.ErrDeadlineExceeded
+			}
+			// The deadline was moved while the loop noted that it had passed.
+			c.word.And(^wordExpired)
+			c.schedule(at)
+			continue
 		}
 		if c.word.CompareAndSwap(w, w|wordWaiting) {
 			<-c.wakeup
@@ -279,6 +302,10 @@ func (c *Conn) Gone() bool {
 	return err != nil && err != ErrAgain
 }
 
+// Over says whether the connection has ended in both directions: it was reset, or failed, or the Server ended it. Any
+// goroutine.
+func (c *Conn) Over() bool { return c.word.Load()&(wordHangup|wordDoomed) != 0 }
+
 // SetReadDeadline sets when a read fails or, while the loop owns the connection, Expired is called. The zero Time means
 // never. Owner only.
 func (c *Conn) SetReadDeadline(t time.Time) {
@@ -292,9 +319,9 @@ func (c *Conn) SetReadTimeout(t *Turn, d time.Duration) {
 	switch {
 	case d <= 0:
 	case t != nil:
-		at = t.loop.clock.Load() + int64(d)
+		at = later(t.loop.clock.Load(), d)
 	default:
-		at = c.loop.reactor.now() + int64(d)
+		at = later(c.loop.reactor.now(), d)
 	}
 	c.setReadAt(at)
 }
@@ -320,6 +347,14 @@ func (c *Conn) ClearWriteDeadline() {
 	if c.writeAt.Load() != never {
 		c.writeAt.Store(never)
 	}
+}
+
+// later is d after at, or never where that is beyond the clock.
+func later(at int64, d time.Duration) int64 {
+	if int64(d) > never-at {
+		return never
+	}
+	return at + int64(d)
 }
 
 // schedule makes sure that the wheel looks at c at time at or before.
@@ -349,23 +384,24 @@ func (c *Conn) expire(t *Turn, now int64) {
 		c.writeAt.Store(never)
 		c.fail(t, ErrDeadline)
 	}
-	if c.readAt.Load() <= now {
-		for {
-			w := c.word.Load()
-			if w&taskOwned == 0 {
-				if w&wordClosed == 0 {
-					c.readAt.Store(never)
-					c.proto.Expired(t)
-				}
-				break
+	for {
+		w := c.word.Load()
+		if c.readAt.Load() > now {
+			break // looked at after w: a task may have moved it before it released c
+		}
+		if w&taskOwned == 0 {
+			if w&wordClosed == 0 {
+				c.readAt.Store(never)
+				c.proto.Expired(t)
 			}
-			// The deadline stays: it is what a read meets from now on, until a new one is set.
-			if c.word.CompareAndSwap(w, (w|wordExpired)&^wordWaiting) {
-				if w&wordWaiting != 0 {
-					c.wakeup <- struct{}{}
-				}
-				break
+			break
+		}
+		// The deadline stays: it is what a read meets from now on, until a new one is set.
+		if c.word.CompareAndSwap(w, (w|wordExpired)&^wordWaiting) {
+			if w&wordWaiting != 0 {
+				c.wakeup <- struct{}{}
 			}
+			break
 		}
 	}
 	if w := c.word.Load(); w&wordClosed != 0 {
@@ -411,13 +447,19 @@ func (c *Conn) doom() (task bool) {
 
 // settle is the loop's part of what a task left behind when it released c.
 func (c *Conn) settle(t *Turn) {
-	if w := c.word.Load(); w&(taskOwned|wordClosed) != 0 {
+	w := c.word.Load()
+	switch {
+	case w&(taskOwned|wordClosed) != 0:
 		return // another task has it already, and will see to it; or it is over
-	} else if w&wordDoomed != 0 {
+	case w&wordDoomed != 0:
 		c.close(t)
-	} else if w&wordExpired != 0 {
+		return
+	case w&wordExpired != 0:
 		c.word.And(^wordExpired)
 		c.expire(t, c.loop.reactor.now())
+	}
+	if !t.lost {
+		c.input(t)
 	}
 }
 
@@ -447,18 +489,14 @@ func (c *Conn) close(t *Turn) {
 	}
 	invariantf(w&taskOwned == 0, "close of a connection that a task owns", w)
 	c.word.Or(wordClosed)
+	c.out.fail(ErrClosed) // before the poller forgets c: a Flush may be under way
 	c.loop.forget(c)
-	c.out.fail(ErrClosed)
 	c.proto.Closed()
 }
 
-// ready is one event of the poller. Loop only.
+// ready is one event of the poller: it is noted first, since what is done about it may hand c on, and where a task owns
+// c the note is all. Loop only.
 func (c *Conn) ready(t *Turn, r Ready) {
-	if r&(Writable|Hangup) != 0 && c.out.waits() {
-		if !c.drain(t) {
-			return
-		}
-	}
 	var set uint32
 	if r&(Readable|PeerClosed|Hangup) != 0 {
 		set = wordReadable
@@ -472,16 +510,22 @@ func (c *Conn) ready(t *Turn, r Ready) {
 	if r&Writable != 0 {
 		set |= wordWritable
 	}
+	c.note(set)
+	// After the note: a writer whose write came short sees the note, or else its output is seen here.
+	if r&(Writable|Hangup) != 0 && c.out.waits() && !c.drain(t) {
+		return
+	}
+	c.input(t)
+}
+
+// note sets bits of events in the word and tells the task, if there is one. Loop only.
+func (c *Conn) note(set uint32) {
 	for {
 		w := c.word.Load()
-		if w&wordClosed != 0 {
-			return
-		}
 		if w&taskOwned == 0 {
 			if set &^= wordWritable; set != 0 { // nobody writes but this goroutine
 				c.word.Or(set)
 			}
-			c.input(t)
 			return
 		}
 		if w|set == w && w&wordWaiting == 0 {
@@ -505,11 +549,20 @@ const maxReads = 4
 // input reads for the loop, which owns c, until nothing more is there or the layer above has enough. Loop only.
 func (c *Conn) input(t *Turn) {
 	for reads := 0; ; reads++ {
-		w := c.word.Load()
-		if w&(wordReadable|wordClosed|taskOwned) != wordReadable || c.out.waits() {
-			return // with output waiting, Drained comes first: who does not read is not read from
+		if c.word.Load()&(wordReadable|wordClosed|wordEnded|wordAgain|taskOwned) != wordReadable {
+			return
+		}
+		if c.out.waits() {
+			// Drained comes first: who does not read is not read from. It does not come for what is held, or failed.
+			if err := c.Flush(); err != nil {
+				c.fail(t, err)
+				return
+			} else if c.out.waits() {
+				return
+			}
 		}
 		if reads == maxReads {
+			c.word.Or(wordAgain)
 			t.loop.again = append(t.loop.again, c.token())
 			return
 		}
@@ -527,6 +580,7 @@ func (c *Conn) input(t *Turn) {
 			if err == nil {
 				err = io.ErrNoProgress
 			}
+			c.word.Or(wordEnded)
 			c.proto.InputEnd(t, err)
 			return
 		}

@@ -22,13 +22,15 @@ type Loop struct {
 	mu     sync.Mutex
 	posted []op // guarded by mu
 
-	// Only the goroutine that is the loop.
-	again  []Token // connections that may have more to read than one turn allows
-	dead   []FD    // descriptors to close at the end of the turn
-	due    []*Conn // scratch of expire
-	taken  []op    // scratch of runPosted
-	broken error   // why the poller failed
-	ended  chan struct{}
+	// Only the goroutine that is the loop. What it has taken and not done yet is here and not on its stack, so that the next
+	// one goes on with it when the loop is given away.
+	again   []Token // connections that may have more to read than one turn allows
+	dead    []FD    // descriptors to close at the end of the turn
+	taken   []op    // posted work, of which the first nextOp are done
+	nextOp  int
+	due     []*Conn // connections whose timers came up, of which the first nextDue are done
+	nextDue int
+	ended   chan struct{}
 }
 
 // A Turn is one goroutine's tenure of a loop: its read buffer, and the events it has still to serve. Code that runs on
@@ -70,7 +72,7 @@ func newTurn(l *Loop) *Turn { return &Turn{loop: l, buf: GetBuffer(turnBuffer)} 
 
 // An op is something that only the goroutine that is the loop may do, asked for by another one.
 type op struct {
-	conn *Conn // of opSettle and opCut
+	conn *Conn // of opSettle, opCut and opDraining
 	kind opKind
 }
 
@@ -81,6 +83,7 @@ const (
 	opCut                    // end a connection, whoever owns it
 	opSchedule               // nothing to do but look at the wheel
 	opDrain                  // tell every connection that the Server shuts down
+	opDraining               // tell one
 	opAbort                  // end every connection now
 	opStop                   // end the loop
 )
@@ -163,6 +166,7 @@ func (l *Loop) readAgain(t *Turn) bool {
 		token := l.again[0]
 		l.again = append(l.again[:0], l.again[1:]...)
 		if c := l.reactor.index.get(token); c != nil {
+			c.word.And(^wordAgain)
 			c.ready(t, Readable)
 		}
 	}
@@ -171,11 +175,16 @@ func (l *Loop) readAgain(t *Turn) bool {
 
 // runPosted does what was asked for. It says whether t is still the loop's turn, and the loop still runs.
 func (l *Loop) runPosted(t *Turn) bool {
-	l.mu.Lock()
-	l.taken, l.posted = l.posted, l.taken[:0]
-	l.mu.Unlock()
-	for i, o := range l.taken {
-		l.taken[i] = op{}
+	if l.nextOp == len(l.taken) { // else a goroutine that gave the loop away has left some
+		l.mu.Lock()
+		l.taken, l.posted = l.posted, l.taken[:0]
+		l.mu.Unlock()
+		l.nextOp = 0
+	}
+	for l.nextOp < len(l.taken) {
+		o := l.taken[l.nextOp]
+		l.taken[l.nextOp] = op{}
+		l.nextOp++
 		switch o.kind {
 		case opSettle:
 			o.conn.settle(t)
@@ -183,11 +192,12 @@ func (l *Loop) runPosted(t *Turn) bool {
 			o.conn.abort(t)
 		case opSchedule:
 		case opDrain:
-			l.each(func(c *Conn) {
-				if !t.lost && c.word.Load()&taskOwned == 0 {
-					c.proto.Draining(t)
-				}
-			})
+			// One by one, since each may give the loop away.
+			l.each(func(c *Conn) { l.taken = append(l.taken, op{c, opDraining}) })
+		case opDraining:
+			if o.conn.word.Load()&(taskOwned|wordClosed) == 0 {
+				o.conn.proto.Draining(t)
+			}
 		case opAbort:
 			l.each(func(c *Conn) { c.abort(t) })
 		case opStop:
@@ -196,11 +206,6 @@ func (l *Loop) runPosted(t *Turn) bool {
 			return false
 		}
 		if t.lost {
-			// What is left goes back in front of what came since.
-			l.mu.Lock()
-			l.posted = append(append([]op(nil), l.taken[i+1:]...), l.posted...)
-			l.mu.Unlock()
-			l.wake()
 			return false
 		}
 	}
@@ -220,25 +225,24 @@ func (l *Loop) each(f func(*Conn)) {
 func (l *Loop) runTimers(t *Turn) time.Duration {
 	now := l.reactor.now()
 	l.clock.Store(now)
-	l.wheel.mu.Lock()
-	l.due = l.wheel.advance(now/int64(tick), l.due[:0])
-	next := l.wheel.next
-	l.wheel.mu.Unlock()
-	for i, c := range l.due {
-		l.due[i] = nil
+	if l.nextDue == len(l.due) { // else a goroutine that gave the loop away has left some
+		l.wheel.mu.Lock()
+		l.due = l.wheel.advance(now/int64(tick), l.due[:0])
+		l.wheel.mu.Unlock()
+		l.nextDue = 0
+	}
+	for l.nextDue < len(l.due) {
+		c := l.due[l.nextDue]
+		l.due[l.nextDue] = nil
+		l.nextDue++
 		c.expire(t, now)
 		if t.lost {
-			for _, c := range l.due[i+1:] {
-				l.schedule(c, 0)
-			}
 			return 0
 		}
 	}
-	if len(l.due) > 0 {
-		l.wheel.mu.Lock()
-		next = l.wheel.next
-		l.wheel.mu.Unlock()
-	}
+	l.wheel.mu.Lock()
+	next := l.wheel.next
+	l.wheel.mu.Unlock()
 	if next == never {
 		return -1
 	}
@@ -252,8 +256,10 @@ func (l *Loop) forget(c *Conn) {
 	l.wheel.mu.Lock()
 	l.wheel.remove(c)
 	l.wheel.mu.Unlock()
-	if err := l.poller.Del(c.fd); err != nil {
-		l.reactor.config.Fault("reactor: del", err)
+	if c.word.Load()&wordUnwatched == 0 {
+		if err := l.poller.Del(c.fd); err != nil {
+			l.reactor.config.Fault("reactor: del", err)
+		}
 	}
 	l.dead = append(l.dead, c.fd)
 }
@@ -275,7 +281,6 @@ func (l *Loop) closeDead() {
 // fail ends the loop when its poller no longer works, which no system does without a defect: its connections are lost.
 func (l *Loop) fail(t *Turn, err error) {
 	l.reactor.config.Fault("reactor: wait", err)
-	l.broken = err
 	l.each(func(c *Conn) { c.abort(t) })
 	l.closeDead()
 	l.end(l.poller.Close())

@@ -129,9 +129,9 @@ func (q *queue) push(p []byte) {
 
 // Write sends p: to the socket at once as far as that takes it; the rest is copied into the queue, which the loop
 // drains. It waits while the queue is at the high watermark, and that no longer than the peer goes on taking something
-// within the write-stall time. t is the turn if the caller is the loop's goroutine, else nil; before it waits it gives
-// the loop away. One goroutine at a time. After an error, which is ErrStalled, ErrDeadline, ErrClosed or one of the
-// Sockets', nothing leaves any more.
+// within the write-stall time. Writing nothing sends what is held. t is the turn if the caller is the loop's goroutine,
+// else nil; before it waits it gives the loop away. One goroutine at a time. After an error, which is ErrStalled,
+// ErrDeadline, ErrClosed or one of the Sockets', nothing leaves any more.
 func (c *Conn) Write(t *Turn, p []byte) error {
 	o := &c.out
 	o.mu.Lock()
@@ -159,6 +159,8 @@ func (c *Conn) Write(t *Turn, p []byte) error {
 			}
 		case q.err != nil:
 			return q.err
+		case !q.blocked && q.bytes >= c.loop.reactor.config.HighWatermark:
+			c.send(q) // held
 		case q.bytes >= c.loop.reactor.config.HighWatermark:
 			c.waitRoom(t, q)
 		default:
@@ -170,10 +172,7 @@ func (c *Conn) Write(t *Turn, p []byte) error {
 			}
 		}
 	}
-	if q := o.q.Load(); q != nil {
-		return q.err
-	}
-	return nil
+	return c.flush()
 }
 
 // Hold is Write that may leave p waiting although the socket would take it, so that it leaves together with what is
@@ -197,15 +196,23 @@ func (c *Conn) Hold(t *Turn, p []byte) error {
 
 // Flush sends what is held. Any goroutine, at any time.
 func (c *Conn) Flush() error {
-	o := &c.out
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	q := o.q.Load()
-	if q == nil {
+	if !c.out.waits() {
 		return nil
 	}
-	if q.err == nil && !q.blocked {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	return c.flush()
+}
+
+// flush is Flush under the output's lock.
+func (c *Conn) flush() error {
+	q := c.out.q.Load()
+	if q != nil && q.err == nil && !q.blocked {
 		c.send(q)
+		q = c.out.q.Load() // the one that was may be another connection's by now
+	}
+	if q == nil {
+		return nil
 	}
 	return q.err
 }
@@ -256,7 +263,7 @@ func (c *Conn) block(q *queue) {
 		return
 	}
 	if d := c.loop.reactor.config.WriteStall; d > 0 && q.stall.Load() == never {
-		at := c.loop.reactor.now() + int64(d)
+		at := later(c.loop.reactor.now(), d)
 		q.stall.Store(at)
 		c.schedule(at)
 	}
@@ -279,9 +286,14 @@ func (c *Conn) drain(t *Turn) bool {
 	o := &c.out
 	o.mu.Lock()
 	q := o.q.Load()
-	if q == nil || q.err != nil || !q.blocked {
+	if q == nil || q.err == nil && !q.blocked {
 		o.mu.Unlock()
 		return true
+	}
+	if err := q.err; err != nil {
+		o.mu.Unlock()
+		c.fail(t, err)
+		return false
 	}
 	stalled := q.stall.Load()
 	q.stall.Store(never) // so that block sets it anew
@@ -310,7 +322,8 @@ func (c *Conn) drained(t *Turn) bool {
 	for {
 		w := c.word.Load()
 		if w&taskOwned == 0 {
-			return c.proto.Drained(t)
+			// A task may have written more, and released, since.
+			return c.out.waits() || c.proto.Drained(t) && !t.lost
 		}
 		if c.word.CompareAndSwap(w, w|wordDrained) {
 			return true

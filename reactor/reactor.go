@@ -87,6 +87,7 @@ func (r *Reactor) Conns() int {
 // the listener's backlog meanwhile, nothing spins, and the open connections go on.
 func (r *Reactor) Serve(l Listener, open func() (*Conn, Protocol)) error {
 	pause := acceptPause
+	var told time.Time // when Fault was last told of exhaustion
 	for {
 		// Asked for before Accept, so that a connection that goes while Accept fails is not missed.
 		freed := r.freed.wait()
@@ -100,7 +101,8 @@ func (r *Reactor) Serve(l Listener, open func() (*Conn, Protocol)) error {
 		case errors.Is(err, ErrListenerClosed):
 			return nil
 		case errors.Is(err, ErrExhausted):
-			if pause == acceptPause {
+			if now := time.Now(); told.IsZero() || now.Sub(told) > acceptTell {
+				told = now
 				r.config.Fault("reactor: accept", err)
 			}
 			timer := time.NewTimer(pause)
@@ -119,30 +121,39 @@ func (r *Reactor) Serve(l Listener, open func() (*Conn, Protocol)) error {
 const (
 	acceptPause    = 10 * time.Millisecond
 	maxAcceptPause = time.Second
+	acceptTell     = time.Minute // at the limit, the next exhaustion is never far
 )
 
+// open makes a connection of a. Until it is registered it belongs to the acceptor, as to a task, so that a deadline or an
+// Abort that comes meanwhile does not close the descriptor under it.
 func (r *Reactor) open(a Accepted, open func() (*Conn, Protocol)) error {
 	l := r.leastLoaded()
 	c, p := open()
 	c.loop, c.proto, c.fd, c.peer = l, p, a.FD, a.Peer
+	c.word.Store(taskOwned)
 	c.timer.level = -1
 	c.wheelAt.Store(never)
 	c.readAt.Store(never)
 	c.writeAt.Store(never)
 	l.conns.Add(1)
-	token := r.index.put(c)
 	p.Opened()
+	token := r.index.put(c)
 	err := l.poller.Add(a.FD, token)
-	if err != nil || r.failed.Load() {
-		c.Cut()
+	if err != nil {
+		c.word.Or(wordUnwatched | wordDoomed)
+	} else if r.failed.Load() {
+		c.Doom()
+	}
+	if w := c.word.And(^taskOwned); w&^taskOwned != 0 {
+		l.post(op{c, opSettle}) // something has happened already
 	}
 	return err
 }
 
 // leastLoaded picks the loop with the fewest connections; among equals, each in turn.
 func (r *Reactor) leastLoaded() *Loop {
-	first := int(r.placed.Add(1))
-	best := r.loops[first%len(r.loops)]
+	first := int(r.placed.Add(1) % uint32(len(r.loops)))
+	best := r.loops[first]
 	fewest := best.conns.Load()
 	for i := 1; i < len(r.loops) && fewest > 0; i++ {
 		l := r.loops[(first+i)%len(r.loops)]

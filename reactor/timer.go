@@ -63,8 +63,10 @@ func (w *wheel) add(c *Conn, at int64) (earlier bool) {
 	w.remove(c)
 	w.insert(c, at)
 	c.wheelAt.Store(at)
-	if at < w.next {
-		w.next = w.nextTick()
+	// Not at itself: an entry of a higher level is to be moved down when its slot begins, which may be before w.next even
+	// if at is not.
+	if next := w.nextTick(); next < w.next {
+		w.next = next
 		return true
 	}
 	return false
