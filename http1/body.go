@@ -7,9 +7,8 @@ import (
 	"io"
 	"net/http"
 	"net/textproto"
-	"os"
 	"sync"
-	"time"
+	"sync/atomic"
 
 	"github.com/waitress-go/waitress/httpparse"
 	"github.com/waitress-go/waitress/reactor"
@@ -28,8 +27,12 @@ type body struct {
 	decoder  *chunkedDecoder // of a chunked one
 	err      error           // what every further Read returns
 	closed   bool
-	expected bool  // 100 (Continue) is still to be sent when the first Read has to wait
-	room     int64 // how many bytes may still come of a limited chunked body; negative: no limit
+	expected bool // 100 (Continue) is still to be sent when the first Read has to wait
+	limited  bool // it is chunked, and may have no more than room more bytes
+	exceeded bool // more have come
+	room     int64
+
+	interrupter atomic.Pointer[chan struct{}] // closed when mu is let go
 }
 
 // A chunkedDecoder is a chunked body's state and what has been decoded of the input but not read.
@@ -43,12 +46,11 @@ func (b *body) start(ch *channel, r *http.Request, head *httpparse.Head) {
 	b.channel, b.request = ch, r
 	b.left = head.ContentLength
 	b.expected = head.Continue
-	b.room = -1
 	if head.Chunked {
 		b.decoder = new(chunkedDecoder)
 		b.decoder.Reset(&ch.server().config.Limits)
 		if limit := ch.server().config.MaxBody; limit > 0 {
-			b.room = limit
+			b.limited, b.room = true, limit
 		}
 	}
 }
@@ -56,7 +58,7 @@ func (b *body) start(ch *channel, r *http.Request, head *httpparse.Head) {
 // Read implements io.Reader.
 func (b *body) Read(p []byte) (int, error) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	defer b.unlock()
 	switch {
 	case b.closed || b.channel == nil:
 		return 0, http.ErrBodyReadAfterClose
@@ -71,6 +73,9 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	n, err := read(p)
 	b.err = err
+	if err == io.EOF {
+		b.channel.usedUp()
+	}
 	if n > 0 && err != io.EOF {
 		err = nil // the next Read says it
 	}
@@ -81,8 +86,15 @@ func (b *body) Read(p []byte) (int, error) {
 func (b *body) Close() error {
 	b.mu.Lock()
 	b.closed = true
-	b.mu.Unlock()
+	b.unlock()
 	return nil
+}
+
+func (b *body) unlock() {
+	b.mu.Unlock()
+	if free := b.interrupter.Swap(nil); free != nil {
+		close(*free)
+	}
 }
 
 // letGo makes b forget the channel. What was not read is the channel's.
@@ -122,17 +134,23 @@ func (b *body) readChunked(p []byte) (n int, err error) {
 	for {
 		k := copy(p[n:], d.ready)
 		d.ready = d.ready[k:]
-		if n += k; n == len(p) {
+		n += k
+		switch {
+		case len(d.ready) > 0:
 			return n, nil
+		case b.exceeded:
+			return n, &http.MaxBytesError{Limit: ch.server().config.MaxBody}
 		}
+		// Also when p is full: the end may be at hand, and is told with the last bytes then.
 		data, used, err := d.Next(ch.in[ch.at:])
 		ch.at += used
 		switch {
 		case err == nil:
-			if b.room >= 0 {
-				if b.room -= int64(len(data)); b.room < 0 {
-					return n, &http.MaxBytesError{Limit: ch.server().config.MaxBody}
+			if b.limited {
+				if int64(len(data)) > b.room {
+					data, b.exceeded = data[:b.room], true
 				}
+				b.room -= int64(len(data))
 			}
 			d.ready = data
 		case err == httpparse.ErrPartial:
@@ -215,11 +233,7 @@ func (b *body) await() error {
 		return err
 	}
 	ch.setBodyDeadline()
-	err := ch.WaitReadable()
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		ch.ended = err
-	}
-	return err
+	return ch.WaitReadable()
 }
 
 // bodyEnded is what a reader sees when the connection ended before the body did.
@@ -242,15 +256,21 @@ const (
 // interrupt ends a Read that a goroutine of the handler is still in, now that the handler has returned. On the owner of the
 // channel.
 func (b *body) interrupt() {
-	if b.channel == nil || b.mu.TryLock() {
-		if b.channel != nil {
-			b.mu.Unlock()
-		}
+	if b.channel == nil {
 		return
 	}
-	b.channel.SetReadDeadline(time.Unix(1, 0))
-	b.mu.Lock()
-	b.mu.Unlock() //nolint:staticcheck // waiting for the reader is all there is to do
+	// Not by Lock: the deadline is a timer's work, and time stands still in a bubble whose goroutines wait for a mutex.
+	for !b.mu.TryLock() {
+		free := make(chan struct{})
+		b.interrupter.Store(&free)
+		if b.mu.TryLock() {
+			break
+		}
+		b.channel.x.readDeadline.Store(1)
+		b.channel.setBodyDeadline()
+		<-free
+	}
+	b.mu.Unlock()
 }
 
 // remains looks at what is left, without reading. While a goroutine of the handler reads, it can't tell, and takes it that
@@ -267,7 +287,7 @@ func (b *body) remains() remainder {
 		return tooMuchLeft
 	case b.decoder == nil && b.left == 0:
 		return nothingLeft
-	case b.decoder == nil && b.left-int64(len(b.channel.in)-b.channel.at) >= maxDrain:
+	case b.decoder == nil && b.left >= maxDrain: // received or not: how the peer's bytes are cut must not matter
 		return tooMuchLeft
 	}
 	return someLeft

@@ -65,6 +65,14 @@ type channel struct {
 	// ctx is the context of the request that is being served, for PeerGone, which runs on the loop while a task owns the
 	// channel.
 	ctx atomic.Pointer[requestContext]
+
+	// quiet: all that the peer has sent, as far as it was read, has been used, so that the end of its stream means that it
+	// has gone. PeerGone asks.
+	quiet atomic.Bool
+
+	// began is when the head that is being received began, in Unix nanoseconds, or 0 where it came in one piece or there
+	// is no ReadTimeout.
+	began int64
 }
 
 // An exchange is what a request needs while it is served and that is recycled after it.
@@ -72,6 +80,7 @@ type exchange struct {
 	channel  *channel
 	slab     *slab
 	turn     *reactor.Turn // the loop's turn, while its goroutine runs the handler
+	inline   bool          // the handler was started on the loop, whether or not that was given away meanwhile
 	response response
 	served   int   // requests that the task at hand has served
 	drained  int64 // bytes of the body that were thrown away
@@ -87,7 +96,6 @@ type exchange struct {
 func newExchange() *exchange {
 	x := new(exchange)
 	x.response.x = x
-	x.response.header = make(http.Header)
 	return x
 }
 
@@ -166,6 +174,7 @@ func (ch *channel) Input(t *reactor.Turn, p []byte) bool {
 	if len(ch.in) == 0 {
 		ch.in, ch.at, ch.borrowed = p, 0, true
 	} else {
+		ch.own()
 		ch.in = append(reactor.GrowBuffer(ch.in, len(p)), p...)
 	}
 	return ch.goOn(t)
@@ -187,7 +196,7 @@ func (ch *channel) Expired(t *reactor.Turn) {
 		ch.after(t, ch.refuse(t, errSlowHead))
 	case stateBody:
 		// The rest is late: the handler starts without it.
-		ch.after(t, ch.run(t, false))
+		ch.after(t, ch.run(t, false, false))
 	case stateIdle, stateDraining, stateLingering:
 		ch.Close(t)
 	case stateHandling, stateClosed:
@@ -197,15 +206,42 @@ func (ch *channel) Expired(t *reactor.Turn) {
 
 // Draining implements reactor.Protocol.
 func (ch *channel) Draining(t *reactor.Turn) {
-	if ch.state == stateIdle && len(ch.in) == 0 && !ch.InputWaits() {
+	if ch.over() {
 		ch.Close(t)
 	}
 }
 
-// PeerGone implements reactor.Protocol.
+// over says whether the channel is to be closed now because the Server shuts down: it is idle, and no request is on its way.
+func (ch *channel) over() bool {
+	return ch.server().draining.Load() && ch.state == stateIdle && ch.onlyEmptyLines() && !ch.Blocked() && !ch.InputWaits()
+}
+
+// onlyEmptyLines says whether there is no input, or only what may come between requests (RFC 9112 §2.2).
+func (ch *channel) onlyEmptyLines() bool {
+	for _, c := range ch.in[ch.at:] {
+		if c != '\r' && c != '\n' {
+			return false
+		}
+	}
+	return true
+}
+
+// PeerGone implements reactor.Protocol. The end of the peer's stream is no reason to cancel while something that came before
+// it waits: the rest of the body, or the next request. net/http does the same.
 func (ch *channel) PeerGone() {
-	if ctx := ch.ctx.Load(); ctx != nil {
+	if ctx := ch.ctx.Load(); ctx != nil && (ch.quiet.Load() || ch.Over()) {
 		ctx.cancel(context.Canceled)
+	}
+}
+
+// usedUp notes that the body was read to its end. Whoever reads it.
+func (ch *channel) usedUp() {
+	if ch.at < len(ch.in) {
+		return
+	}
+	ch.quiet.Store(true)
+	if ch.HalfClosed() && ch.Gone() { // which was no reason to cancel when it was reported
+		ch.PeerGone()
 	}
 }
 
@@ -221,7 +257,7 @@ func (ch *channel) Closed() {
 }
 
 // goOn serves what can be served, on the loop. The result is Input's.
-func (ch *channel) goOn(t *reactor.Turn) bool { return ch.after(t, ch.process(t)) }
+func (ch *channel) goOn(t *reactor.Turn) bool { return ch.after(t, ch.process(t, false)) }
 
 // after does what the loop has to do when process has come to a stop. If the turn was lost on the way, the caller has
 // become the channel's task, and goes on as one until it can release it.
@@ -230,7 +266,7 @@ func (ch *channel) after(t *reactor.Turn, w want) bool {
 		return false
 	}
 	if t.Lost() {
-		ch.work(w)
+		ch.work(w, false)
 		return false
 	}
 	switch w {
@@ -243,20 +279,21 @@ func (ch *channel) after(t *reactor.Turn, w want) bool {
 	return false
 }
 
-// Run implements dispatch.Task. On the loop, where exchange.turn is set, it is the handler of one request; on a task thread
+// Run implements dispatch.Task. On the loop, where exchange.inline is set, it is the handler of one request; on a task thread
 // it is everything until the channel can be released.
 func (ch *channel) Run() {
-	if ch.x.turn != nil {
+	if ch.x.inline {
 		ch.serve()
 		return
 	}
 	ch.x.served = 0
 	ch.serve()
-	ch.work(ch.process(nil))
+	ch.work(ch.process(nil, true), true)
 }
 
-// work goes on as the channel's task, from what it wants, until the channel is its loop's again or another task's.
-func (ch *channel) work(w want) {
+// work goes on as the channel's task, from what it wants, until the channel is its loop's again or another task's. guarded
+// is as in process.
+func (ch *channel) work(w want, guarded bool) {
 	for {
 		switch w {
 		case wantTask:
@@ -274,7 +311,7 @@ func (ch *channel) work(w want) {
 				ch.receive()
 			}
 		}
-		w = ch.process(nil)
+		w = ch.process(nil, guarded)
 	}
 }
 
@@ -310,10 +347,13 @@ func (ch *channel) settle(t *reactor.Turn, w want) {
 	c := &ch.server().config
 	switch ch.state {
 	case stateIdle:
-		if len(ch.in) > 0 {
+		if !ch.onlyEmptyLines() {
 			ch.setState(stateHead)
 			ch.report(http.StateActive)
 			ch.SetReadTimeout(t, shortest(c.HeaderTimeout, c.ReadTimeout))
+			if c.ReadTimeout > 0 {
+				ch.began = time.Now().UnixNano()
+			}
 			return
 		}
 		ch.dropHead()
@@ -326,9 +366,13 @@ func (ch *channel) settle(t *reactor.Turn, w want) {
 	}
 }
 
-// own makes the input the channel's own.
+// own makes the input the channel's own, and throws away what of it is consumed.
 func (ch *channel) own() {
 	if !ch.borrowed {
+		if ch.at > 0 {
+			ch.in = ch.in[:copy(ch.in, ch.in[ch.at:])]
+			ch.at = 0
+		}
 		return
 	}
 	rest := ch.in[ch.at:]
@@ -353,22 +397,23 @@ func (ch *channel) dropHead() {
 }
 
 // process serves the requests at hand, until something is wanted that is not. t is the loop's turn, or nil on a task
-// thread; when the turn was lost in a handler, the rest is done as a task does it.
-func (ch *channel) process(t *reactor.Turn) want {
+// thread; when the turn was lost in a handler, the rest is done as a task does it. guarded says that the caller is a task of
+// the dispatcher, where a handler may panic: the loop is none, nor is a goroutine that was the loop.
+func (ch *channel) process(t *reactor.Turn, guarded bool) want {
 	for {
 		if t != nil && t.Lost() {
 			t = nil
 		}
 		switch ch.state {
 		case stateIdle, stateHead:
-			if w, ok := ch.receiveHead(t); !ok {
+			if w, ok := ch.receiveHead(t, guarded); !ok {
 				return w
 			}
 		case stateBody:
 			if len(ch.in)-ch.at < int(ch.head.ContentLength) && ch.ended == nil {
 				return wantInput
 			}
-			if w := ch.run(t, ch.ended == nil); w != wantInput {
+			if w := ch.run(t, ch.ended == nil, guarded); w != wantInput {
 				return w
 			}
 		case stateHandling:
@@ -388,7 +433,7 @@ func (ch *channel) process(t *reactor.Turn) want {
 }
 
 // receiveHead parses a head, and starts its request when it is complete. ok says that process can go on.
-func (ch *channel) receiveHead(t *reactor.Turn) (w want, ok bool) {
+func (ch *channel) receiveHead(t *reactor.Turn, guarded bool) (w want, ok bool) {
 	if ch.Blocked() {
 		return wantRoom, false
 	}
@@ -400,14 +445,14 @@ func (ch *channel) receiveHead(t *reactor.Turn) (w want, ok bool) {
 		ch.head.Reset()
 	}
 	n, err := ch.head.Parse(ch.in[ch.at:], &ch.server().config.Limits)
-	switch {
-	case err == httpparse.ErrPartial:
+	if err == httpparse.ErrPartial {
 		return ch.pause(), false
-	case err != nil:
-		return ch.refuse(t, err), false
 	}
 	if ch.state == stateIdle {
 		ch.report(http.StateActive)
+	}
+	if err != nil {
+		return ch.refuse(t, err), false
 	}
 	if limit := ch.server().config.MaxBody; limit > 0 && ch.head.ContentLength > limit {
 		return ch.refuse(t, errLargeBody), false
@@ -419,12 +464,16 @@ func (ch *channel) receiveHead(t *reactor.Turn) (w want, ok bool) {
 	ch.at += n
 	ch.begin(s)
 	if length := ch.head.ContentLength; length > int64(len(ch.in)-ch.at) && length <= smallBody && !ch.head.Continue {
+		// What is held would wait too; and who has output waiting is not read from.
+		if err := ch.Conn.Flush(); err != nil {
+			return wantClose, false
+		}
 		ch.setState(stateBody)
 		ch.SetReadTimeout(t, bodyWait)
 		return wantInput, true
 	}
 	whole := !ch.head.Chunked && ch.head.ContentLength <= int64(len(ch.in)-ch.at)
-	w = ch.run(t, whole)
+	w = ch.run(t, whole, guarded)
 	return w, w == wantInput
 }
 
@@ -441,13 +490,16 @@ func (ch *channel) pause() want {
 		switch {
 		case ch.Blocked():
 			return wantRoom // process comes back here when the output has left
-		case ch.ended == io.EOF && ch.at < len(ch.in):
+		case ch.ended == io.EOF && !ch.onlyEmptyLines():
 			return ch.refuse(nil, errCutHead)
 		}
 		return wantClose
 	}
 	if ch.Blocked() {
 		return wantRoom
+	}
+	if ch.over() { // the Server began to shut down while a task had the channel, or output was in the way
+		return wantClose
 	}
 	return wantInput
 }
@@ -464,41 +516,52 @@ func (ch *channel) begin(s *slab) {
 	x.continues = head.Continue
 	x.readDeadline.Store(0)
 	x.response.reset(head.Minor, s.request.Method == http.MethodHead, head.KeepAlive, head.Close, head.Continue)
-	s.writer.response = &x.response
+	s.writer.response, s.writer.channel = &x.response, ch
 	if s.request.ContentLength != 0 {
 		s.body.start(ch, &s.request, head)
 	}
 }
 
 // run starts the handler of the request that was begun: here, if it is to run on the loop and the whole body, if any, is at
-// hand; else on a task thread. wantInput means that the handler has returned and process can go on.
-func (ch *channel) run(t *reactor.Turn, whole bool) want {
+// hand; else on a task thread. wantInput means that the handler has returned and process can go on. guarded is as in process.
+func (ch *channel) run(t *reactor.Turn, whole, guarded bool) want {
 	ch.setState(stateHandling)
 	c := &ch.server().config
 	ch.SetReadTimeout(t, 0)
 	if !whole && c.ReadTimeout > 0 {
-		ch.x.readDeadline.Store(time.Now().Add(c.ReadTimeout).UnixNano())
+		began := ch.began
+		if began == 0 {
+			began = time.Now().UnixNano()
+		}
+		ch.x.readDeadline.Store(began + int64(c.ReadTimeout))
 	}
+	ch.began = 0
 	if c.WriteTimeout > 0 {
 		ch.SetWriteDeadline(time.Now().Add(c.WriteTimeout))
 	}
-	if t == nil {
-		ch.x.turn = nil
+	ch.x.turn, ch.x.inline = nil, false
+	switch {
+	case t == nil && !guarded:
+		c.Dispatcher.Run(ch)
+		return wantTask
+	case t == nil:
 		ch.x.served++
 		if ch.x.served > maxTurn && c.Dispatcher.Submit(ch) == nil {
 			return wantTask
 		}
 		ch.serve()
 		return wantInput
-	}
-	if whole && c.Dispatcher.Place(0) == dispatch.Here {
-		ch.x.turn = t
+	case whole && c.Dispatcher.Place(0) == dispatch.Here:
+		ch.x.turn, ch.x.inline = t, true
 		if !c.Dispatcher.Run(ch) {
 			return ch.finish(nil)
 		}
 		return wantInput
 	}
-	ch.x.turn = nil
+	// A thread may take any time, and what the loop holds has no timer.
+	if err := ch.Conn.Flush(); err != nil {
+		return wantClose
+	}
 	ch.own()
 	ch.Claim()
 	if err := c.Dispatcher.Submit(ch); err != nil {
@@ -515,8 +578,10 @@ func (ch *channel) run(t *reactor.Turn, whole bool) want {
 func (ch *channel) serve() {
 	x := ch.x
 	s := x.slab
+	quiet := s.request.ContentLength == 0 && ch.at == len(ch.in)
+	ch.quiet.Store(quiet)
 	ch.ctx.Store(&s.ctx)
-	if ch.HalfClosed() && ch.at == len(ch.in) && ch.Gone() {
+	if ch.HalfClosed() && (ch.Over() || quiet && ch.Gone()) {
 		s.ctx.cancel(context.Canceled)
 	}
 	handler := ch.server().config.Handler
@@ -536,7 +601,9 @@ func generalOptions(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength != 0 {
 		// Read up to 4 KB of the body, so that the connection can be kept; what is larger is not meant well.
 		mb := http.MaxBytesReader(w, r.Body, 4<<10)
-		_, _ = io.Copy(io.Discard, mb)
+		if _, err := io.Copy(io.Discard, mb); err != nil {
+			w.Header().Set("Connection", "close")
+		}
 	}
 }
 
@@ -594,7 +661,7 @@ func (ch *channel) becomeIdle() {
 // the next handler is one that does not.
 func (ch *channel) hold(t *reactor.Turn) {
 	x := ch.x
-	if t != nil || x.holding.Load() != nil {
+	if t != nil || x.holding.Load() != nil { // its timer is running
 		return
 	}
 	x.holding.Store(ch)
@@ -607,7 +674,7 @@ func (ch *channel) hold(t *reactor.Turn) {
 
 // holdEnded runs on the timer's goroutine. A late one flushes for nothing, or another channel's output a little early.
 func (x *exchange) holdEnded() {
-	if ch := x.holding.Load(); ch != nil {
+	if ch := x.holding.Swap(nil); ch != nil {
 		// The error stays in the connection, where the next Write meets it.
 		_ = ch.Conn.Flush()
 	}
@@ -631,9 +698,8 @@ func (ch *channel) release() {
 	if x.slab != nil {
 		return
 	}
-	if x.holding.Load() != nil {
+	if x.holding.Swap(nil) != nil {
 		x.timer.Stop()
-		x.holding.Store(nil)
 	}
 	if r := &x.response; cap(r.out) > outputBuffer {
 		reactor.PutBuffer(r.out)
@@ -692,16 +758,21 @@ func (ch *channel) linger(t *reactor.Turn) want {
 	return wantInput
 }
 
-// setBodyDeadline bounds how long a body's reader waits for the next bytes.
+// setBodyDeadline bounds how long a body's reader waits for the next bytes. The reader calls it, and whoever has changed
+// exchange.readDeadline; when they do so at once, the one that finds it changed goes again, so that the later one counts.
 func (ch *channel) setBodyDeadline() {
 	d := ch.server().config.BodyTimeout
-	if ns := ch.x.readDeadline.Load(); ns != 0 {
-		if at := time.Unix(0, ns); d <= 0 || time.Until(at) < d {
+	for {
+		ns := ch.x.readDeadline.Load()
+		if at := time.Unix(0, ns); ns != 0 && (d <= 0 || time.Until(at) < d) {
 			ch.SetReadDeadline(at)
+		} else {
+			ch.SetReadTimeout(nil, d)
+		}
+		if ch.x.readDeadline.Load() == ns {
 			return
 		}
 	}
-	ch.SetReadTimeout(nil, d)
 }
 
 // Panicked implements dispatch.Task: the handler panicked, or ended its goroutine. Its answer ends where it stands, and
@@ -716,12 +787,11 @@ func (ch *channel) Panicked(v any, stack []byte) {
 	ch.ctx.Store(nil)
 	x.slab.ctx.cancel(context.Canceled)
 	x.response.send()
-	onLoop := x.turn != nil
 	switch {
-	case onLoop && v != dispatch.ErrGoexit:
+	case x.inline && v != dispatch.ErrGoexit:
 		return // run goes on, on this goroutine
-	case onLoop:
+	case x.inline:
 		ch.Detach(x.onLoop())
 	}
-	ch.work(ch.finish(nil))
+	ch.work(ch.finish(nil), true)
 }

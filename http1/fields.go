@@ -54,7 +54,8 @@ type fieldLines struct {
 
 	connection       string // first values
 	connectionCloses bool
-	upgrades         bool
+	upgrades         bool   // Connection lists upgrade
+	upgrade          string // to what
 	contentLength    string
 	contentEncoding  string
 	transferEncoding string
@@ -81,7 +82,7 @@ func (f *fieldLines) remove(s fieldSet) { f.removed |= s }
 // snapshot takes what is in h now.
 func (f *fieldLines) snapshot(h http.Header) {
 	f.lines, f.n, f.present, f.removed = f.lines[:0], 0, 0, 0
-	f.connection, f.contentLength, f.contentEncoding, f.transferEncoding = "", "", "", ""
+	f.connection, f.contentLength, f.contentEncoding, f.transferEncoding, f.upgrade = "", "", "", "", ""
 	f.connectionCloses, f.upgrades, f.trailer = false, false, nil
 	if len(h) == 0 {
 		return
@@ -117,7 +118,7 @@ func (f *fieldLines) add(name string, values []string) {
 	case fieldConnection:
 		f.connection = values[0]
 		f.connectionCloses = hasToken(values[0], "close")
-		f.upgrades = hasToken(values[0], "upgrade")
+		f.upgrades = slices.ContainsFunc(values, func(v string) bool { return hasToken(v, "upgrade") })
 	case fieldContentLength:
 		f.contentLength = values[0]
 	case fieldTransferEncoding:
@@ -128,6 +129,8 @@ func (f *fieldLines) add(name string, values []string) {
 			f.contentEncoding = values[0]
 		case "Trailer":
 			f.trailer = values
+		case "Upgrade":
+			f.upgrade = values[0]
 		}
 	}
 }

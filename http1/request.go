@@ -67,8 +67,8 @@ func (ch *channel) newSlab(head *httpparse.Head, buf []byte) (*slab, error) {
 		r.ContentLength = -1
 		r.TransferEncoding = []string{"chunked"}
 		r.Body = &s.body
-		if head.Trailer {
-			s.setTrailer()
+		if head.Trailer && !s.setTrailer() {
+			return nil, errTrailer
 		}
 	case head.ContentLength > 0:
 		r.ContentLength = head.ContentLength
@@ -82,6 +82,9 @@ func (ch *channel) newSlab(head *httpparse.Head, buf []byte) (*slab, error) {
 // errTarget refuses what httpparse lets pass and net/url does not. Their tests show that there is no such target; a defect
 // there must not become a nil URL here.
 var errTarget = &httpparse.SyntaxError{Status: http.StatusBadRequest, Rule: "malformed request target (RFC 9112 §3.2)"}
+
+// errTrailer refuses the announcement of a trailer field that would have framed the message, as net/http does.
+var errTrailer = &httpparse.SyntaxError{Status: http.StatusBadRequest, Rule: "Trailer names a field that no trailer section may hold (RFC 9110 §6.5.1)"}
 
 // url0 fills the URL of the usual target: an absolute path, perhaps a query, and no octet that net/url would decode, or
 // encode again differently. It says whether this is one.
@@ -160,20 +163,26 @@ func (s *slab) setHeader(head *httpparse.Head, text string) {
 }
 
 // setTrailer moves the announced trailer fields from the header to Request.Trailer, where their values appear when the
-// body has been read.
-func (s *slab) setTrailer() {
+// body has been read. It says whether they are such as may come there.
+func (s *slab) setTrailer() bool {
 	for _, v := range s.request.Header["Trailer"] {
 		for name := range strings.SplitSeq(v, ",") {
 			if name = textproto.TrimString(name); name == "" {
 				continue
 			}
+			name = textproto.CanonicalMIMEHeaderKey(name)
+			switch name {
+			case "Transfer-Encoding", "Trailer", "Content-Length":
+				return false
+			}
 			if s.request.Trailer == nil {
 				s.request.Trailer = make(http.Header)
 			}
-			s.request.Trailer[textproto.CanonicalMIMEHeaderKey(name)] = nil
+			s.request.Trailer[name] = nil
 		}
 	}
 	delete(s.request.Header, "Trailer")
+	return true
 }
 
 // methodOf returns the constant for a well-known method, so that the comparison in a handler is one of pointers.

@@ -33,15 +33,23 @@ var errLate = errors.New("http1: ResponseWriter used after its handler returned"
 
 // A writer is the http.ResponseWriter of one request. It belongs to the request for ever, while the response behind
 // it is recycled: a goroutine that outlives its handler finds the writer without a response, and never another client's.
+//
+// Deadlines have a lock of their own: a Write that waits holds mu, and a deadline is what ends it.
 type writer struct {
 	mu       sync.Mutex
-	response *response // nil after letGo
+	response *response // nil after letGo; guarded by mu
+
+	deadlines sync.Mutex
+	channel   *channel // nil after letGo; guarded by deadlines
 }
 
 func (w *writer) letGo() {
 	w.mu.Lock()
 	w.response = nil
 	w.mu.Unlock()
+	w.deadlines.Lock()
+	w.channel = nil
+	w.deadlines.Unlock()
 }
 
 // Header implements http.ResponseWriter.
@@ -50,6 +58,9 @@ func (w *writer) Header() http.Header {
 	defer w.mu.Unlock()
 	if w.response == nil {
 		return make(http.Header)
+	}
+	if w.response.header == nil {
+		w.response.header = make(http.Header)
 	}
 	return w.response.header
 }
@@ -97,29 +108,28 @@ func (w *writer) FlushError() error {
 
 // SetReadDeadline is for http.ResponseController: reads of the body fail after t.
 func (w *writer) SetReadDeadline(t time.Time) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.response == nil {
+	w.deadlines.Lock()
+	defer w.deadlines.Unlock()
+	if w.channel == nil {
 		return errLate
 	}
-	x := w.response.x
 	var ns int64
 	if !t.IsZero() {
 		ns = t.UnixNano()
 	}
-	x.readDeadline.Store(ns)
-	x.channel.SetReadDeadline(t)
+	w.channel.x.readDeadline.Store(ns)
+	w.channel.setBodyDeadline()
 	return nil
 }
 
 // SetWriteDeadline is for http.ResponseController: writes fail after t.
 func (w *writer) SetWriteDeadline(t time.Time) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.response == nil {
+	w.deadlines.Lock()
+	defer w.deadlines.Unlock()
+	if w.channel == nil {
 		return errLate
 	}
-	w.response.x.channel.SetWriteDeadline(t)
+	w.channel.SetWriteDeadline(t)
 	return nil
 }
 
@@ -139,7 +149,7 @@ func (w *writer) EnableFullDuplex() error {
 type response struct {
 	x *exchange // immutable
 
-	header http.Header // the handler's; emptied, not replaced, between requests
+	header http.Header // the handler's, who may keep it; nil until it asks for it
 	fields fieldLines  // what was in it at WriteHeader
 	status int
 
@@ -181,9 +191,7 @@ func (r *response) reset(minor uint8, isHead, keepAlive, wantsClose, expected bo
 	r.body, r.out = r.body[:0], r.out[:0]
 	r.err = nil
 	r.expected = expected
-	if len(r.header) > 0 {
-		clear(r.header)
-	}
+	r.header = nil
 }
 
 func (r *response) logf(format string, args ...any) {
@@ -456,9 +464,10 @@ func (r *response) writeHead(p []byte) {
 	}
 	if r.closeAfter && (!keep || !f.connectionCloses) && !r.switchesProtocols() {
 		drop |= fieldConnection
-		connection = ""
 		if r.minor != 0 {
 			connection = "close"
+		} else if connection == "keep-alive" {
+			connection = ""
 		}
 	}
 
@@ -494,7 +503,7 @@ func (r *response) writeHead(p []byte) {
 }
 
 func (r *response) switchesProtocols() bool {
-	return r.status == http.StatusSwitchingProtocols && r.fields.upgrades
+	return r.status == http.StatusSwitchingProtocols && r.fields.upgrades && r.fields.upgrade != ""
 }
 
 // statusLines are the status lines of HTTP/1.1 that net/http has a text for.

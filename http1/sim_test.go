@@ -31,8 +31,9 @@ type sim struct {
 	reactor  *reactor.Reactor
 	dispatch *dispatch.Dispatcher
 
-	mu   sync.Mutex
-	logs []string // guarded by mu
+	mu       sync.Mutex
+	logs     []string   // guarded by mu
+	channels []*channel // guarded by mu; of all connections, in the order of their accepts
 }
 
 // A simConfig is what tests of the sim vary. The zero value is a server with one loop and no timeouts.
@@ -44,6 +45,7 @@ type simConfig struct {
 	loops      int
 	watermark  int
 	writeStall time.Duration
+	base       context.Context
 }
 
 // simulate runs f for a number of seeds, each in a bubble of its own and on a network with that seed's mixture of faults.
@@ -93,8 +95,19 @@ func newSim(t *testing.T, seed int64, faults reactortest.Faults, config simConfi
 		t.Fatal(err)
 	}
 	served := make(chan error, 1)
-	l := s.server.NewListener(t.Context(), s.listener.Addr())
-	go func() { served <- s.reactor.Serve(s.listener, l.Open) }()
+	base := config.base
+	if base == nil {
+		base = t.Context()
+	}
+	l := s.server.NewListener(base, s.listener.Addr())
+	open := func() (*reactor.Conn, reactor.Protocol) {
+		c, p := l.Open()
+		s.mu.Lock()
+		s.channels = append(s.channels, p.(*channel))
+		s.mu.Unlock()
+		return c, p
+	}
+	go func() { served <- s.reactor.Serve(s.listener, open) }()
 	t.Cleanup(func() {
 		if err := s.listener.Close(); err != nil {
 			t.Error(err)
@@ -135,6 +148,17 @@ func (s *sim) dial() *reactortest.Client {
 		s.t.Fatal(err)
 	}
 	return c
+}
+
+// send dials, sends raw, and collects what comes back.
+func (s *sim) send(raw string) (*reactortest.Client, *tap) {
+	s.t.Helper()
+	c := s.dial()
+	t := newTap(c)
+	if _, err := io.WriteString(c, raw); err != nil {
+		s.t.Fatal(err)
+	}
+	return c, t
 }
 
 // roundTrip sends raw, ends the stream, and returns all that comes back.

@@ -1,0 +1,551 @@
+// SPDX-License-Identifier: MIT
+
+package http1
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/waitress-go/waitress/dispatch"
+	"github.com/waitress-go/waitress/reactor/reactortest"
+)
+
+// late is by how much a timer may be late: a tick of the wheel, and the granularity of what follows it.
+const late = 10 * time.Millisecond
+
+// around fails the test unless got is want, or a little more.
+func around(t *testing.T, what string, got, want time.Duration) {
+	t.Helper()
+	if got < want || got > want+late {
+		t.Errorf("%s after %v, want %v", what, got, want)
+	}
+}
+
+// inBubbles runs f in a bubble for each policy, on a faultless network.
+func inBubbles(t *testing.T, f func(t *testing.T, p dispatch.Policy)) {
+	t.Helper()
+	bothPolicies(t, func(t *testing.T, p dispatch.Policy) {
+		synctest.Test(t, func(t *testing.T) { f(t, p) })
+	})
+}
+
+func sayOK(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") }
+
+// ended waits for the end of what comes, and returns it and how long that took.
+func (t *tap) ended() (string, time.Duration) {
+	start := time.Now()
+	<-t.end
+	got, _ := t.soFar()
+	return got, time.Since(start)
+}
+
+func TestSlowHead(t *testing.T) {
+	inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+		s := newSim(t, 1, reactortest.Faults{}, simConfig{policy: p, Config: Config{HeaderTimeout: 10 * time.Second}}, sayOK)
+		c, tap := s.send("G")
+		var sending sync.WaitGroup
+		defer sending.Wait()
+		defer c.Close()
+		sending.Go(func() {
+			for _, b := range strings.Split(with("A: "+text(1000)), "")[1:] {
+				time.Sleep(time.Second)
+				if _, err := io.WriteString(c, b); err != nil {
+					return
+				}
+			}
+		})
+		got, d := tap.ended()
+		if !strings.HasPrefix(got, "HTTP/1.1 408 ") || strings.Count(got, "HTTP/1.1") != 1 {
+			t.Errorf("got %q", got)
+		}
+		around(t, "408", d, 10*time.Second)
+	})
+}
+
+func TestSlowSecondHead(t *testing.T) {
+	inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+		s := newSim(t, 1, reactortest.Faults{}, simConfig{policy: p, Config: Config{HeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}}, sayOK)
+		c, tap := s.send(get + "GE")
+		defer c.Close()
+		got, d := tap.ended()
+		if !strings.HasPrefix(got, "HTTP/1.1 200 OK") || !strings.Contains(got, "okHTTP/1.1 408 ") {
+			t.Errorf("got %q", got)
+		}
+		around(t, "408", d, 10*time.Second)
+	})
+}
+
+func TestNoHeadAtAll(t *testing.T) {
+	inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+		s := newSim(t, 1, reactortest.Faults{}, simConfig{policy: p, Config: Config{HeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}}, sayOK)
+		c, tap := s.send("")
+		defer c.Close()
+		got, d := tap.ended()
+		if got != "" {
+			t.Errorf("got %q", got)
+		}
+		around(t, "closed", d, 10*time.Second)
+	})
+}
+
+func TestIdleTimeout(t *testing.T) {
+	inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+		s := newSim(t, 1, reactortest.Faults{}, simConfig{policy: p, Config: Config{HeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}}, sayOK)
+		c, tap := s.send(get)
+		defer c.Close()
+		for range 60 { // an hour in all
+			time.Sleep(59 * time.Second)
+			io.WriteString(c, get)
+		}
+		got, d := tap.ended()
+		if n := strings.Count(got, "200 OK"); n != 61 || strings.Contains(got, "408") {
+			t.Errorf("%d answers: %q", n, got)
+		}
+		around(t, "closed", d, time.Minute)
+	})
+}
+
+// TestEmptyLineWhileIdle: an empty line behind a body is no start of a head. Nobody gets a 408 for one.
+func TestEmptyLineWhileIdle(t *testing.T) {
+	inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+		for _, apart := range []time.Duration{0, time.Second} {
+			s := newSim(t, 1, reactortest.Faults{}, simConfig{policy: p, Config: Config{HeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}}, sayOK)
+			c, tap := s.send(post10)
+			time.Sleep(apart)
+			io.WriteString(c, "\r\n")
+			time.Sleep(30 * time.Second)
+			io.WriteString(c, get)
+			time.Sleep(30 * time.Second)
+			io.WriteString(c, "\r\n")
+			got, d := tap.ended()
+			c.Close()
+			if n := strings.Count(got, "200 OK"); n != 2 || strings.Contains(got, "408") {
+				t.Errorf("%d answers: %q", n, got)
+			}
+			if d > time.Minute+late {
+				t.Errorf("closed after %v", d)
+			}
+		}
+	})
+}
+
+func TestBodyTimeout(t *testing.T) {
+	inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+		var read time.Duration
+		s := newSim(t, 1, reactortest.Faults{Discard: 1}, simConfig{policy: p, Config: Config{BodyTimeout: 30 * time.Second}}, func(w http.ResponseWriter, r *http.Request) {
+			start := time.Now()
+			body, err := io.ReadAll(r.Body)
+			read = time.Since(start)
+			var timeout interface{ Timeout() bool }
+			if !errors.Is(err, os.ErrDeadlineExceeded) || !errors.As(err, &timeout) || !timeout.Timeout() {
+				t.Errorf("read %q, %v", body, err)
+			}
+			time.Sleep(time.Second) // the client goes on sending meanwhile
+			http.Error(w, "slow", http.StatusRequestTimeout)
+		})
+		c, tap := s.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 70000\r\n\r\nab")
+		defer c.Close()
+		time.Sleep(20 * time.Second)
+		io.WriteString(c, "cd")
+		time.Sleep(30*time.Second + time.Second/2)
+		io.WriteString(c, text(1000))
+		got, _ := tap.ended()
+		if !strings.HasSuffix(got, "slow\n") || !strings.Contains(got, "Connection: close\r\n") {
+			t.Errorf("got %q", got)
+		}
+		if _, err := tap.soFar(); err != io.EOF {
+			t.Errorf("the answer is followed by %v", err)
+		}
+		around(t, "timeout", read, 50*time.Second)
+	})
+}
+
+func TestReadTimeout(t *testing.T) {
+	inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+		var read time.Duration
+		s := newSim(t, 1, reactortest.Faults{}, simConfig{policy: p, Config: Config{BodyTimeout: 30 * time.Second, ReadTimeout: 20 * time.Second}}, func(w http.ResponseWriter, r *http.Request) {
+			start := time.Now()
+			_, err := io.ReadAll(r.Body)
+			read = time.Since(start)
+			if !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("read: %v", err)
+			}
+			_, again := r.Body.Read(make([]byte, 1))
+			if again != err {
+				t.Errorf("read again: %v", again)
+			}
+			fmt.Fprint(w, "slow")
+		})
+		c, tap := s.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 70000\r\n\r\nab")
+		var sending sync.WaitGroup
+		defer sending.Wait()
+		defer c.Close()
+		sending.Go(func() {
+			for range 100 {
+				time.Sleep(time.Second)
+				if _, err := io.WriteString(c, "x"); err != nil {
+					return
+				}
+			}
+		})
+		got, _ := tap.ended()
+		if !strings.HasSuffix(got, "slow") {
+			t.Errorf("got %q", got)
+		}
+		around(t, "timeout", read, 20*time.Second)
+	})
+}
+
+// TestReadTimeoutCountsTheHead: the time is that of the whole request.
+func TestReadTimeoutCountsTheHead(t *testing.T) {
+	inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+		start := time.Now()
+		var end time.Duration
+		s := newSim(t, 1, reactortest.Faults{}, simConfig{policy: p, Config: Config{ReadTimeout: 20 * time.Second}}, func(_ http.ResponseWriter, r *http.Request) {
+			io.Copy(io.Discard, r.Body)
+			end = time.Since(start)
+		})
+		c, tap := s.send("POST / HTTP/1.1\r\nHost: a\r\n")
+		defer c.Close()
+		time.Sleep(15 * time.Second)
+		io.WriteString(c, "Content-Length: 70000\r\n\r\nab")
+		tap.ended()
+		around(t, "timeout", end, 20*time.Second)
+	})
+}
+
+func TestBodyWait(t *testing.T) {
+	inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+		var began time.Time
+		s := newSim(t, 1, reactortest.Faults{}, simConfig{policy: p}, func(w http.ResponseWriter, r *http.Request) {
+			began = time.Now()
+			body, err := io.ReadAll(r.Body)
+			fmt.Fprintf(w, "%s %v", body, err)
+		})
+		start := time.Now()
+		c, tap := s.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe")
+		time.Sleep(time.Hour)
+		io.WriteString(c, "llo")
+		time.Sleep(time.Second)
+		c.CloseWrite()
+		if got, _ := tap.ended(); !strings.HasSuffix(got, "hello <nil>") {
+			t.Errorf("got %q", got)
+		}
+		c.Close()
+		around(t, "handler", began.Sub(start), bodyWait)
+		if p == dispatch.PolicyInline && s.dispatch.Stats().Submitted != 1 {
+			t.Errorf("the handler ran on the loop")
+		}
+
+		start = time.Now()
+		c, tap = s.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe")
+		time.Sleep(bodyWait / 2)
+		io.WriteString(c, "llo")
+		time.Sleep(time.Second)
+		c.CloseWrite()
+		tap.ended()
+		c.Close()
+		around(t, "handler", began.Sub(start), bodyWait/2)
+	})
+}
+
+// TestAnswerBeforeBody: a handler that does not read is heard at once, though the body never comes.
+func TestAnswerBeforeBody(t *testing.T) {
+	inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+		s := newSim(t, 1, reactortest.Faults{}, simConfig{policy: p, Config: Config{BodyTimeout: 30 * time.Second}}, sayOK)
+		for _, length := range []int{5, 70000, 1 << 30} {
+			c, tap := s.send(fmt.Sprintf("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", length))
+			time.Sleep(bodyWait + late)
+			if got, _ := tap.soFar(); !strings.HasSuffix(got, "ok") {
+				t.Errorf("length %d: %q so far", length, got)
+			}
+			tap.ended()
+			c.Close()
+		}
+	})
+}
+
+func TestWriteTimeout(t *testing.T) {
+	inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+		var wrote time.Duration
+		var ctxErr error
+		s := newSim(t, 1, reactortest.Faults{}, simConfig{policy: p, Config: Config{WriteTimeout: 20 * time.Second}}, func(w http.ResponseWriter, r *http.Request) {
+			start := time.Now()
+			_, err := w.Write([]byte(text(1 << 20)))
+			wrote = time.Since(start)
+			if !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("write: %v", err)
+			}
+			ctxErr = r.Context().Err()
+		})
+		c := s.dial()
+		defer c.Close()
+		io.WriteString(c, get)
+		time.Sleep(time.Minute)
+		c.ReadAll()
+		around(t, "write", wrote, 20*time.Second)
+		if ctxErr != context.Canceled {
+			t.Errorf("context: %v", ctxErr)
+		}
+	})
+}
+
+// TestWriteTimeoutOfWaitingOutput: the time goes on when the handler has returned.
+func TestWriteTimeoutOfWaitingOutput(t *testing.T) {
+	inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+		s := newSim(t, 1, reactortest.Faults{SendBuffer: 1000, RecvBuffer: 1000}, simConfig{policy: p, watermark: 1 << 20, Config: Config{WriteTimeout: 20 * time.Second}}, func(w http.ResponseWriter, _ *http.Request) {
+			w.Write([]byte(text(100000)))
+		})
+		c := s.dial()
+		defer c.Close()
+		io.WriteString(c, get)
+		time.Sleep(20*time.Second + late)
+		if n := s.reactor.Conns(); n != 0 {
+			t.Errorf("%d connections", n)
+		}
+	})
+}
+
+func TestWriteStall(t *testing.T) {
+	inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+		var wrote time.Duration
+		s := newSim(t, 1, reactortest.Faults{SendBuffer: 1000, RecvBuffer: 1000}, simConfig{policy: p, writeStall: 30 * time.Second}, func(w http.ResponseWriter, _ *http.Request) {
+			start := time.Now()
+			_, err := w.Write([]byte(text(1 << 20)))
+			wrote = time.Since(start)
+			if !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("write: %v", err)
+			}
+		})
+		c := s.dial()
+		defer c.Close()
+		io.WriteString(c, get)
+		for range 4 { // slow is not stalled
+			time.Sleep(20 * time.Second)
+			io.ReadFull(c, make([]byte, 1500))
+		}
+		time.Sleep(time.Minute)
+		if wrote < 110*time.Second || wrote > 115*time.Second {
+			t.Errorf("stalled after %v", wrote)
+		}
+	})
+}
+
+func TestLinger(t *testing.T) {
+	inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+		s := newSim(t, 1, reactortest.Faults{}, simConfig{policy: p}, sayOK)
+		open := func(raw string) (*reactortest.Client, time.Time) {
+			c, tap := s.send(raw)
+			if _, d := tap.ended(); d > late {
+				t.Errorf("the end came after %v", d)
+			}
+			return c, time.Now()
+		}
+		closed := func(start time.Time) time.Duration {
+			for s.reactor.Conns() > 0 {
+				time.Sleep(time.Millisecond)
+			}
+			return time.Since(start)
+		}
+
+		c, start := open(with("Connection: close"))
+		around(t, "closed", closed(start), lingerTimeout)
+		c.Close()
+
+		// Who goes on sending gets no more time.
+		c, start = open(with("Connection: close"))
+		go func() {
+			for range 100 {
+				time.Sleep(100 * time.Millisecond)
+				if _, err := io.WriteString(c, get); err != nil {
+					return
+				}
+			}
+		}()
+		around(t, "closed", closed(start), lingerTimeout)
+		time.Sleep(time.Second)
+		c.Close()
+
+		// And no more than so many bytes.
+		c, start = open(with("Connection: close"))
+		n, err := c.Write(make([]byte, 10*maxLinger))
+		if d := closed(start); err == nil || n > 2*maxLinger || d > lingerTimeout/2 {
+			t.Errorf("%d bytes taken, %v, closed after %v", n, err, d)
+		}
+		c.Close()
+
+		// Who closes is closed at once.
+		c, start = open(with("Connection: close"))
+		c.Close()
+		if d := closed(start); d > late {
+			t.Errorf("closed after %v", d)
+		}
+	})
+}
+
+// TestHoldTime: an answer is held for the next one of its pipeline only for a moment, whichever of them takes its time, and
+// whatever it does meanwhile.
+func TestHoldTime(t *testing.T) {
+	bodies := map[string]string{"nobody": "", "late": "Content-Length: 5\r\n", "large": "Content-Length: 100000\r\n", "chunks": "Transfer-Encoding: chunked\r\n"}
+	for body, line := range bodies {
+		t.Run(body, func(t *testing.T) {
+			inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+				if p == dispatch.PolicyInline && line == "" {
+					t.Skip("a handler on the loop is known not to block")
+				}
+				s := newSim(t, 1, reactortest.Faults{}, simConfig{policy: p}, func(w http.ResponseWriter, r *http.Request) {
+					d, err := time.ParseDuration(strings.Trim(r.URL.Path, "/"))
+					if err != nil {
+						t.Error(err)
+					}
+					time.Sleep(d)
+				})
+				raw := "GET /0s HTTP/1.1\r\nHost: a\r\n\r\nGET /0s HTTP/1.1\r\nHost: a\r\n\r\n"
+				if p == dispatch.PolicyPool {
+					raw += "GET /10ms HTTP/1.1\r\nHost: a\r\n\r\nGET /0s HTTP/1.1\r\nHost: a\r\n\r\n"
+				}
+				n := strings.Count(raw, "GET")
+				c, tap := s.send(raw + "POST /1h HTTP/1.1\r\nHost: a\r\n" + line + "\r\n")
+				time.Sleep(10*time.Millisecond + 2*holdTime)
+				if got, _ := tap.soFar(); strings.Count(got, "200 OK") != n {
+					t.Errorf("%d of %d answers so far", strings.Count(got, "200 OK"), n)
+				}
+				c.Close()
+				time.Sleep(2 * time.Hour)
+			})
+		})
+	}
+}
+
+func TestSetReadDeadline(t *testing.T) {
+	inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+		done := make(chan struct{})
+		s := newSim(t, 1, reactortest.Faults{}, simConfig{policy: p, Config: Config{BodyTimeout: time.Hour}}, func(w http.ResponseWriter, r *http.Request) {
+			defer close(done)
+			rc := http.NewResponseController(w)
+			start := time.Now()
+			time.AfterFunc(time.Second, func() {
+				if err := rc.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
+					t.Error(err)
+				}
+			})
+			_, err := io.ReadAll(r.Body) // waits already when the deadline is set
+			if !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("read: %v", err)
+			}
+			around(t, "read", time.Since(start), 2*time.Second)
+			fmt.Fprint(w, "slow")
+		})
+		c, tap := s.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 70000\r\n\r\nab")
+		defer c.Close()
+		<-done
+		if got, _ := tap.ended(); !strings.HasSuffix(got, "slow") {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
+// TestSetReadDeadlineMoves: a deadline that was moved or taken back before it passed does not count.
+func TestSetReadDeadlineMoves(t *testing.T) {
+	inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+		s := newSim(t, 1, reactortest.Faults{}, simConfig{policy: p}, func(w http.ResponseWriter, r *http.Request) {
+			rc := http.NewResponseController(w)
+			for _, at := range []time.Time{time.Now().Add(time.Second), {}, time.Now().Add(time.Minute)} {
+				if err := rc.SetReadDeadline(at); err != nil {
+					t.Error(err)
+				}
+			}
+			body, err := io.ReadAll(r.Body)
+			fmt.Fprintf(w, "%d %v", len(body), err)
+		})
+		c, tap := s.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 70000\r\n\r\n")
+		time.Sleep(30 * time.Second)
+		io.WriteString(c, text(70000)+get) // the deadline of the first request is none of the second's
+		time.Sleep(time.Hour)
+		io.WriteString(c, post10)
+		time.Sleep(time.Hour)
+		c.CloseWrite()
+		got, _ := tap.ended()
+		c.Close()
+		for _, want := range []string{"70000 <nil>", "0 <nil>", "10 <nil>"} {
+			if !strings.Contains(got, want) {
+				t.Errorf("got %q", got)
+			}
+		}
+	})
+}
+
+func TestSetWriteDeadline(t *testing.T) {
+	inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+		done := make(chan time.Duration, 1)
+		s := newSim(t, 1, reactortest.Faults{}, simConfig{policy: p}, func(w http.ResponseWriter, _ *http.Request) {
+			rc := http.NewResponseController(w)
+			start := time.Now()
+			time.AfterFunc(time.Second, func() {
+				if err := rc.SetWriteDeadline(time.Now().Add(time.Second)); err != nil {
+					t.Error(err)
+				}
+			})
+			_, err := w.Write([]byte(text(1 << 20))) // waits already when the deadline is set
+			if !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("write: %v", err)
+			}
+			done <- time.Since(start)
+		})
+		c := s.dial()
+		defer c.Close()
+		io.WriteString(c, get)
+		select {
+		case d := <-done:
+			around(t, "write", d, 2*time.Second)
+		case <-time.After(time.Minute):
+			t.Error("the deadline did not end the write")
+			c.Reset()
+			<-done
+		}
+	})
+}
+
+// TestReaderRaces: a goroutine of the handler starts to read just when the handler returns, or sets a deadline.
+func TestReaderRaces(t *testing.T) {
+	inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+		var readers sync.WaitGroup
+		s := newSim(t, 1, reactortest.Faults{}, simConfig{policy: p}, func(w http.ResponseWriter, r *http.Request) {
+			started := make(chan bool)
+			readers.Go(func() {
+				close(started)
+				if _, err := io.Copy(io.Discard, r.Body); err == nil {
+					t.Error("the reader found an end")
+				}
+			})
+			<-started
+			var n int
+			fmt.Sscanf(r.URL.Path, "/%d", &n)
+			for range n % 20 {
+				runtime.Gosched()
+			}
+			if n%2 == 1 {
+				http.NewResponseController(w).SetReadDeadline(time.Now())
+				readers.Wait()
+			}
+		})
+		for i := range 400 {
+			c, tap := s.send(fmt.Sprintf("POST /%d HTTP/1.1\r\nHost: a\r\nContent-Length: 70000\r\n\r\n", i))
+			if _, d := tap.ended(); d > time.Second {
+				t.Fatalf("the answer took %v", d)
+			}
+			c.Close()
+		}
+		readers.Wait()
+	})
+}
