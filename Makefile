@@ -6,6 +6,9 @@ GO            ?= go
 PYTHON        ?= python3
 GOLANGCI_LINT ?= $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
+# For race: -short leaves out what takes long and runs without the detector too.
+RACEFLAGS ?=
+
 # For fuzz: how many inputs each target tries. A time, such as 10s, would do too, but up to Go 1.26 its end is now and
 # then reported as a failure (go.dev/issue/75804). Inputs that fail are kept in testdata/fuzz and are to be committed.
 FUZZTIME ?= 30000x
@@ -32,7 +35,7 @@ test: ## run the tests
 	$(GO) test ./...
 
 race: ## run the tests with the race detector, which compiles the project's own checks in
-	$(GO) test -race ./...
+	$(GO) test -race $(RACEFLAGS) ./...
 
 lint: ## run the linters and formatters that .golangci.yml names
 	$(GOLANGCI_LINT) run ./...
