@@ -177,8 +177,12 @@ func (s *Server) start() error {
 		name  string
 		value int64
 	}{
-		{"Loops", int64(s.Loops)}, {"MaxHeaderBytes", int64(s.MaxHeaderBytes)}, {"MaxRequestLine", int64(s.MaxRequestLine)},
-		{"MaxHeaders", int64(s.MaxHeaders)}, {"MaxBodyBytes", s.MaxBodyBytes}, {"OutbufHighWatermark", int64(s.OutbufHighWatermark)},
+		{"Loops", int64(s.Loops)},
+		{"MaxHeaderBytes", int64(s.MaxHeaderBytes)},
+		{"MaxRequestLine", int64(s.MaxRequestLine)},
+		{"MaxHeaders", int64(s.MaxHeaders)},
+		{"MaxBodyBytes", s.MaxBodyBytes},
+		{"OutbufHighWatermark", int64(s.OutbufHighWatermark)},
 	} {
 		if f.value < 0 {
 			return fmt.Errorf("waitress: %s is %d: it must not be negative", f.name, f.value)

@@ -123,6 +123,7 @@ func (f *fieldLines) add(name string, values []string) {
 		f.contentLength = values[0]
 	case fieldTransferEncoding:
 		f.transferEncoding = values[0]
+	case fieldContentType, fieldDate, fieldServer: // that they are there is all that matters
 	case 0:
 		switch name {
 		case "Content-Encoding":

@@ -13,6 +13,7 @@ func (s Span) Of(buf []byte) []byte { return buf[s.Start:s.End] }
 // A TargetForm is one of the four forms of a request-target (RFC 9112 §3.2).
 type TargetForm uint8
 
+// The forms.
 const (
 	OriginForm    TargetForm = iota // /where?q=now
 	AbsoluteForm                    // http://www.example.org/pub/

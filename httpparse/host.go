@@ -92,7 +92,7 @@ func ipv6(b []byte) bool {
 	return groups == 8
 }
 
-// ipv4 = dec-octet "." dec-octet "." dec-octet "." dec-octet, without leading zeros
+// ipv4 = dec-octet "." dec-octet "." dec-octet "." dec-octet, without leading zeros.
 func ipv4(b []byte) bool {
 	for octet := range 4 {
 		if octet > 0 {
