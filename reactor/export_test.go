@@ -2,7 +2,10 @@
 
 package reactor
 
-import "fmt"
+import (
+	"fmt"
+	"unsafe"
+)
 
 // MaxReads is maxReads, for tests of fairness.
 const MaxReads = maxReads
@@ -17,3 +20,12 @@ func (c *Conn) String() string {
 	}
 	return text
 }
+
+// ConnSize is the size of a Conn.
+const ConnSize = unsafe.Sizeof(Conn{})
+
+// NoteExpired is what the loop does when it finds that the read deadline of a task's connection has passed.
+func (c *Conn) NoteExpired() { c.word.Or(wordExpired) }
+
+// TellDraining is Drain that does not wait.
+func (r *Reactor) TellDraining() { r.postAll(opDrain) }

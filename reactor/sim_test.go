@@ -121,6 +121,12 @@ func (m *sim) end() {
 		m.t.Error(err)
 	}
 	m.reactor.Abort()
+	synctest.Wait()
+	for _, c := range m.channels {
+		if c.taken.Load() {
+			c.letGo() // the test has not
+		}
+	}
 	if err := m.reactor.Drain(context.Background()); err != nil {
 		m.t.Error(err)
 	}
@@ -221,6 +227,7 @@ type channel struct {
 	ended   bool        // InputEnd was called; of the owner, and so unguarded
 	turns   int         // counts calls; of the owner, so that the race detector sees two of them
 	gone    atomic.Bool // PeerGone was called
+	taken   atomic.Bool // the test owns it
 	state   any         // the script's
 }
 
@@ -252,6 +259,7 @@ func (c *channel) release(draining bool) bool {
 	c.turns++
 	c.serving.Store(false)
 	if c.Release(draining) {
+		c.taken.Store(false)
 		return true
 	}
 	if c.serving.Swap(true) {

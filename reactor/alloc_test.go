@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+
+package reactor
+
+import (
+	"testing"
+	"time"
+
+	"github.com/waitress-go/waitress/internal/invariant"
+)
+
+// nullSockets are Sockets on which every read finds a request and every write takes all, or one in two does.
+type nullSockets struct {
+	Sockets
+	short bool // writes are short in turns
+	turn  int
+}
+
+// A nullPoller has nothing to report.
+type nullPoller struct{ Poller }
+
+func (nullPoller) Rearm(FD, Ready) error { return nil }
+func (nullPoller) Wake() error           { return nil }
+
+func (s *nullSockets) Read(_ FD, p []byte) (int, error) {
+	return copy(p, "GET / HTTP/1.1\r\n\r\n"), nil
+}
+
+func (s *nullSockets) Write(_ FD, p []byte) (int, error) {
+	if s.turn++; s.short && s.turn%2 != 0 {
+		return len(p) / 2, nil
+	}
+	return len(p), nil
+}
+
+// An answerer writes what it read.
+type answerer struct {
+	Conn
+	inputs, drains int
+}
+
+func (a *answerer) Input(t *Turn, p []byte) bool {
+	a.inputs++
+	a.SetReadTimeout(t, time.Minute)
+	return a.Write(t, p) == nil
+}
+
+func (a *answerer) Drained(*Turn) bool    { a.drains++; return true }
+func (a *answerer) InputEnd(*Turn, error) {}
+func (a *answerer) Expired(*Turn)         {}
+func (a *answerer) PeerGone()             {}
+func (a *answerer) Draining(*Turn)        {}
+func (a *answerer) Opened()               {}
+func (a *answerer) Closed()               {}
+
+// newStill returns a connection on a loop that no goroutine runs.
+func newStill(s *nullSockets) (*answerer, *Turn) {
+	r := &Reactor{config: Config{Sockets: s, HighWatermark: 64 << 10, WriteStall: time.Minute}, start: time.Now()}
+	l := &Loop{reactor: r, poller: nullPoller{}, sockets: s, ended: make(chan struct{})}
+	l.wheel.next = never
+	a := &answerer{}
+	a.loop, a.proto, a.fd = l, a, 5
+	a.timer.level = -1
+	a.wheelAt.Store(never)
+	a.readAt.Store(never)
+	a.writeAt.Store(never)
+	r.index.put(&a.Conn)
+	return a, newTurn(l)
+}
+
+// TestTurnAllocates: a request and its answer cost no allocation, neither when the socket takes it at once nor when the
+// loop has to drain it.
+func TestTurnAllocates(t *testing.T) {
+	if invariant.Enabled {
+		t.Skip("the race detector allocates itself")
+	}
+	for _, short := range []bool{false, true} {
+		a, turn := newStill(&nullSockets{short: short})
+		allocs := testing.AllocsPerRun(1000, func() {
+			if c := a.loop.reactor.index.get(a.token()); c != nil {
+				c.ready(turn, Readable)
+				if short {
+					c.ready(turn, Writable)
+				}
+			}
+			if !a.loop.readAgain(turn) || !a.loop.runPosted(turn) {
+				t.Fatal("the loop was lost")
+			}
+			a.loop.runTimers(turn)
+		})
+		if allocs != 0 || a.inputs < 1000 || short && a.drains < 1000 {
+			t.Errorf("short: %v: %v allocations a turn, %d inputs, %d drains", short, allocs, a.inputs, a.drains)
+		}
+	}
+}
+
+// TestPlacementLong: a counter that has gone round half is no negative number, also where an int has 32 bits.
+func TestPlacementLong(t *testing.T) {
+	r := &Reactor{loops: []*Loop{{}, {}, {}}}
+	for _, l := range r.loops {
+		l.conns.Store(1)
+	}
+	for _, at := range []uint32{0, 1<<31 - 2, 1<<32 - 3} {
+		r.placed.Store(at)
+		for range 6 {
+			if r.leastLoaded() == nil {
+				t.Error("no loop")
+			}
+		}
+	}
+}
