@@ -220,7 +220,6 @@ func (s *Server) start() error {
 		HTTPServer:     s.asHTTPServer(handler),
 		ConnContext:    s.ConnContext,
 		ConnState:      s.ConnState,
-		LocalAddr:      localAddr,
 		Logf:           func(format string, args ...any) { r.log.Error(fmt.Sprintf(format, args...)) },
 	})
 	r.http.SetKeepAlivesEnabled(!s.noKeep)
@@ -299,6 +298,7 @@ func (s *Server) Serve(l net.Listener) error {
 		return err
 	}
 	listener := s.run.http.NewListener(ctx, l.Addr())
+	listener.LocalAddr = localAddr
 	err = s.run.reactor.Serve(v.accept, listener.Open)
 	s.mu.Lock()
 	delete(s.serving, v)

@@ -84,7 +84,7 @@ func (c *requestContext) localAddr() net.Addr {
 	defer c.mu.Unlock()
 	if c.local == nil {
 		c.local = c.channel.listener.addr
-		if find := c.channel.server().config.LocalAddr; find != nil && c.err == nil {
+		if find := c.channel.listener.LocalAddr; find != nil && c.err == nil {
 			if a := find(c.channel.FD(), c.channel.listener.network); a != nil {
 				c.local = a
 			}

@@ -44,6 +44,9 @@ func (ch *channel) newSlab(head *httpparse.Head, buf []byte) (*slab, error) {
 		r.Proto = "HTTP/1.0"
 	}
 	r.RemoteAddr = ch.Peer()
+	if state := ch.listener.TLS; state != nil {
+		r.TLS = state(ch.FD())
+	}
 	r.Close = head.Minor == 0 && !head.KeepAlive || head.Close
 	s.setHeader(head, text)
 

@@ -4,6 +4,7 @@ package http1
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"sync"
@@ -36,7 +37,6 @@ type Config struct {
 	HTTPServer  *http.Server // what http.ServerContextKey gives
 	ConnContext func(ctx context.Context, c net.Conn) context.Context
 	ConnState   func(net.Conn, http.ConnState)
-	LocalAddr   func(fd reactor.FD, network string) net.Addr
 
 	// Logf reports what a handler did wrong, or a failure that was nobody's request.
 	Logf func(format string, args ...any)
@@ -97,6 +97,11 @@ func (s *Server) keepAlives() bool { return !s.draining.Load() && !s.noKeep.Load
 
 // A Listener is what the connections of one listener share.
 type Listener struct {
+	// LocalAddr and TLS tell of a connection's descriptor what only those know who accepted it: its own address, and the
+	// state of its encryption. Either may be nil, and return nil. They are set before the first Open.
+	LocalAddr func(fd reactor.FD, network string) net.Addr
+	TLS       func(fd reactor.FD) *tls.ConnectionState
+
 	server  *Server
 	ctx     context.Context
 	addr    net.Addr

@@ -27,7 +27,7 @@ func (v *connView) Close() error {
 
 func (v *connView) LocalAddr() net.Addr {
 	l := v.channel.listener
-	if find := l.server.config.LocalAddr; find != nil {
+	if find := l.LocalAddr; find != nil {
 		if a := find(v.channel.FD(), l.network); a != nil {
 			return a
 		}
