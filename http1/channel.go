@@ -53,6 +53,7 @@ type channel struct {
 	listener *Listener // immutable
 	state    state
 	borrowed bool  // in is a piece of the loop's buffer
+	hijacked bool  // the handler took the connection: all that is left is to close the descriptor
 	finSent  bool  // lingering: the end of the stream was sent
 	lingered int32 // lingering: bytes thrown away
 	at       int   // how far in is consumed
@@ -85,6 +86,7 @@ type exchange struct {
 	served   int   // requests that the task at hand has served
 	drained  int64 // bytes of the body that were thrown away
 
+	hijacked     bool         // the handler took the connection: channel is its loop's, and no longer to be touched
 	continues    bool         // the request has Expect: 100-continue
 	readDeadline atomic.Int64 // when reads of the body fail, in Unix nanoseconds, or 0
 
@@ -253,7 +255,9 @@ func (ch *channel) Closed() {
 	if ch.x != nil {
 		ch.endRequest()
 	}
-	ch.report(http.StateClosed)
+	if !ch.hijacked {
+		ch.report(http.StateClosed)
+	}
 }
 
 // goOn serves what can be served, on the loop. The result is Input's.
@@ -287,8 +291,9 @@ func (ch *channel) Run() {
 		return
 	}
 	ch.x.served = 0
-	ch.serve()
-	ch.work(ch.process(nil, true), true)
+	if ch.serve() {
+		ch.work(ch.process(nil, true), true)
+	}
 }
 
 // work goes on as the channel's task, from what it wants, until the channel is its loop's again or another task's. guarded
@@ -549,11 +554,17 @@ func (ch *channel) run(t *reactor.Turn, whole, guarded bool) want {
 		if ch.x.served > maxTurn && c.Dispatcher.Submit(ch) == nil {
 			return wantTask
 		}
-		ch.serve()
+		if !ch.serve() {
+			return wantTask
+		}
 		return wantInput
 	case whole && c.Dispatcher.Place(0) == dispatch.Here:
 		ch.x.turn, ch.x.inline = t, true
-		if !c.Dispatcher.Run(ch) {
+		ok := c.Dispatcher.Run(ch)
+		switch {
+		case ch.hijacked:
+			return wantTask
+		case !ok:
 			return ch.finish(nil)
 		}
 		return wantInput
@@ -574,8 +585,9 @@ func (ch *channel) run(t *reactor.Turn, whole, guarded bool) want {
 	return wantTask
 }
 
-// serve runs the handler and completes its answer.
-func (ch *channel) serve() {
+// serve runs the handler and completes its answer. It says whether the channel is still the caller's: not when the
+// handler has hijacked the connection.
+func (ch *channel) serve() bool {
 	x := ch.x
 	s := x.slab
 	quiet := s.request.ContentLength == 0 && ch.at == len(ch.in)
@@ -589,10 +601,16 @@ func (ch *channel) serve() {
 		handler = http.HandlerFunc(generalOptions)
 	}
 	handler.ServeHTTP(&s.writer, &s.request)
+	if x.hijacked {
+		s.ctx.cancel(context.Canceled)
+		x.recycle(ch.server())
+		return false
+	}
 	s.writer.letGo()
 	ch.ctx.Store(nil)
 	s.ctx.cancel(context.Canceled)
 	x.response.finish()
+	return true
 }
 
 // generalOptions answers "OPTIONS *", as net/http does: 200 and nothing, when there is no body.
@@ -694,10 +712,13 @@ func (ch *channel) endRequest() {
 
 // release gives the exchange back.
 func (ch *channel) release() {
-	x := ch.x
-	if x.slab != nil {
-		return
+	if x := ch.x; x.slab == nil {
+		ch.x = nil
+		x.recycle(ch.server())
 	}
+}
+
+func (x *exchange) recycle(s *Server) {
 	if x.holding.Swap(nil) != nil {
 		x.timer.Stop()
 	}
@@ -705,9 +726,8 @@ func (ch *channel) release() {
 		reactor.PutBuffer(r.out)
 		r.out = nil
 	}
-	x.channel, x.turn = nil, nil
-	ch.x = nil
-	ch.server().exchanges.Put(x)
+	x.channel, x.turn, x.slab, x.hijacked = nil, nil, nil, false
+	s.exchanges.Put(x)
 }
 
 // drain throws away what comes of a body that its handler left unread.
@@ -778,10 +798,13 @@ func (ch *channel) setBodyDeadline() {
 // Panicked implements dispatch.Task: the handler panicked, or ended its goroutine. Its answer ends where it stands, and
 // the connection with it; the answers before it are delivered.
 func (ch *channel) Panicked(v any, stack []byte) {
-	x := ch.x
 	if v != http.ErrAbortHandler {
 		ch.server().config.Logf("http: panic serving %v: %v\n%s", ch.Peer(), v, stack)
 	}
+	if ch.hijacked {
+		return // what becomes of the connection is up to whoever has it
+	}
+	x := ch.x
 	x.slab.writer.letGo()
 	x.slab.body.interrupt()
 	ch.ctx.Store(nil)

@@ -37,7 +37,9 @@ var errLate = errors.New("http1: ResponseWriter used after its handler returned"
 // Deadlines have a lock of their own: a Write that waits holds mu, and a deadline is what ends it.
 type writer struct {
 	mu       sync.Mutex
-	response *response // nil after letGo; guarded by mu
+	response *response                        // nil after letGo and Hijack; guarded by mu
+	hijacked bool                             // guarded by mu
+	logf     func(format string, args ...any) // after Hijack
 
 	deadlines sync.Mutex
 	channel   *channel // nil after letGo; guarded by deadlines
@@ -70,7 +72,10 @@ func (w *writer) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.response == nil {
-		return 0, errLate
+		if w.hijacked && len(p) > 0 {
+			w.misuse("Write")
+		}
+		return 0, w.over()
 	}
 	return w.response.write(p)
 }
@@ -85,9 +90,26 @@ func (w *writer) WriteString(s string) (int, error) {
 func (w *writer) WriteHeader(code int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.response != nil {
+	switch {
+	case w.response != nil:
 		w.response.writeHeader(code)
+	case w.hijacked:
+		w.misuse("WriteHeader")
 	}
+}
+
+// over is why there is no response. Under mu.
+func (w *writer) over() error {
+	if w.hijacked {
+		return http.ErrHijacked
+	}
+	return errLate
+}
+
+// misuse reports a call of method after Hijack. Under mu.
+func (w *writer) misuse(method string) {
+	f := callerOf()
+	w.logf("http: response.%s on hijacked connection from %s (%s:%d)", method, f.Function, path.Base(f.File), f.Line)
 }
 
 // Flush implements http.Flusher.
@@ -101,7 +123,7 @@ func (w *writer) FlushError() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.response == nil {
-		return errLate
+		return w.over()
 	}
 	return w.response.flush()
 }
@@ -139,7 +161,7 @@ func (w *writer) EnableFullDuplex() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.response == nil {
-		return errLate
+		return w.over()
 	}
 	w.response.fullDuplex = true
 	return nil

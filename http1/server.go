@@ -38,6 +38,9 @@ type Config struct {
 	ConnContext func(ctx context.Context, c net.Conn) context.Context
 	ConnState   func(net.Conn, http.ConnState)
 
+	// NetConn returns a net.Conn with a descriptor of its own for the connection that fd is, for Hijack.
+	NetConn func(fd reactor.FD) (net.Conn, error)
+
 	// Logf reports what a handler did wrong, or a failure that was nobody's request.
 	Logf func(format string, args ...any)
 }
