@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -92,8 +93,9 @@ func TestWaitReadable(t *testing.T) {
 // TestReadDeadlines: of a connection that the loop owns and of one that a task owns; moved, taken back and renewed.
 func TestReadDeadlines(t *testing.T) {
 	simulate(t, 10, func(t *testing.T, seed int64) {
-		var expired []time.Duration
-		begun := time.Now()
+		var mu sync.Mutex
+		var expired []time.Duration // guarded by mu
+		begun := time.Now()         // guarded by mu
 		var m *sim
 		m = newSim(t, seed, reactortest.Faults{Early: float64(seed%3) / 8, Stale: 0.2}, simConfig{}, &script{
 			opened: func(c *channel) { c.SetReadTimeout(nil, 10*time.Second) },
@@ -103,6 +105,8 @@ func TestReadDeadlines(t *testing.T) {
 				return false
 			},
 			expired: func(c *channel, t *reactor.Turn) {
+				mu.Lock()
+				defer mu.Unlock()
 				expired = append(expired, time.Since(begun))
 				if len(expired) == 1 {
 					c.SetReadTimeout(t, 5*time.Second)
@@ -112,6 +116,8 @@ func TestReadDeadlines(t *testing.T) {
 		check := func(want ...time.Duration) {
 			t.Helper()
 			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
 			if len(expired) != len(want) {
 				t.Fatalf("expired at %v, want %v", expired, want)
 			}
@@ -134,13 +140,15 @@ func TestReadDeadlines(t *testing.T) {
 		time.Sleep(time.Second)
 		synctest.Wait()
 		// The task has it now.
+		mu.Lock()
 		expired = nil
+		mu.Unlock()
 		if _, err := c.TryRead(make([]byte, 9)); err != reactor.ErrAgain {
 			t.Fatal(err)
 		}
 		for range 3 {
 			c.SetReadTimeout(nil, time.Second)
-			begun = time.Now()
+			begun := time.Now()
 			if err := c.WaitReadable(); err != os.ErrDeadlineExceeded {
 				t.Fatal(err)
 			}
@@ -153,7 +161,9 @@ func TestReadDeadlines(t *testing.T) {
 		}
 		check()
 		// What passed while the task had it is told when the loop has it again.
+		mu.Lock()
 		begun = time.Now()
+		mu.Unlock()
 		if !c.release(false) {
 			t.Fatal("not released")
 		}
@@ -258,43 +268,6 @@ func TestConnSize(t *testing.T) {
 	if size := reactor.ConnSize; size > 192 {
 		t.Errorf("a Conn has %d bytes", size)
 	}
-}
-
-// TestOneReportTwoOwners: where Drained claims the connection, the Readable of the same report is not lost.
-func TestOneReportTwoOwners(t *testing.T) {
-	simulate(t, 20, func(t *testing.T, seed int64) {
-		var read atomic.Int64
-		m := newSim(t, seed, reactortest.Faults{SendBuffer: 10, RecvBuffer: 10, Style: reactortest.StyleEdge}, simConfig{}, &script{
-			input: func(c *channel, t *reactor.Turn, p []byte) bool {
-				if read.Add(int64(len(p))) == 1 {
-					return c.Write(t, make([]byte, 25)) == nil
-				}
-				return true
-			},
-			drained: func(c *channel, t *reactor.Turn) bool {
-				c.Detach(t)
-				for !c.release(false) {
-					n, err := c.TryRead(make([]byte, 3))
-					read.Add(int64(n))
-					if err != nil && err != reactor.ErrAgain {
-						c.letGo()
-						break
-					}
-				}
-				return false
-			},
-		})
-		_, client := m.open()
-		m.write(client, "x")
-		synctest.Wait()
-		// Room and bytes come in one report.
-		go io.ReadFull(client, make([]byte, 25))
-		m.write(client, "abcde")
-		synctest.Wait()
-		if n := read.Load(); n != 6 {
-			t.Errorf("%d bytes of 6 were read\n%v", n, m)
-		}
-	})
 }
 
 // TestGoexit: a goroutine that ends after it gave the loop away takes nothing of the loop's work with it.

@@ -217,6 +217,26 @@ func (c *Conn) flush() error {
 	return q.err
 }
 
+// Sync waits until all output has left. t is as in Write, and so are the errors.
+func (c *Conn) Sync(t *Turn) error {
+	o := &c.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for {
+		q := o.q.Load()
+		switch {
+		case q == nil:
+			return nil
+		case q.err != nil:
+			return q.err
+		case !q.blocked:
+			c.send(q)
+		default:
+			c.waitRoom(t, q)
+		}
+	}
+}
+
 // Blocked says whether output waits for the socket to take it: Release(true) and Drained tell when it has left.
 func (c *Conn) Blocked() bool {
 	if !c.out.waits() {

@@ -37,6 +37,7 @@ func (s *nullSockets) Write(_ FD, p []byte) (int, error) {
 type answerer struct {
 	Conn
 	inputs, drains int
+	claims         bool // Drained claims the connection
 }
 
 func (a *answerer) Input(t *Turn, p []byte) bool {
@@ -45,7 +46,12 @@ func (a *answerer) Input(t *Turn, p []byte) bool {
 	return a.Write(t, p) == nil
 }
 
-func (a *answerer) Drained(*Turn) bool    { a.drains++; return true }
+func (a *answerer) Drained(*Turn) bool {
+	if a.drains++; a.claims {
+		a.Claim()
+	}
+	return !a.claims
+}
 func (a *answerer) InputEnd(*Turn, error) {}
 func (a *answerer) Expired(*Turn)         {}
 func (a *answerer) PeerGone()             {}
@@ -91,6 +97,22 @@ func TestTurnAllocates(t *testing.T) {
 		if allocs != 0 || a.inputs < 1000 || short && a.drains < 1000 {
 			t.Errorf("short: %v: %v allocations a turn, %d inputs, %d drains", short, allocs, a.inputs, a.drains)
 		}
+	}
+}
+
+// TestOneReportTwoOwners: where Drained claims the connection, the Readable of the same report is not lost.
+func TestOneReportTwoOwners(t *testing.T) {
+	a, turn := newStill(&nullSockets{short: true})
+	a.claims = true
+	if err := a.Write(turn, make([]byte, 100)); err != nil || !a.Blocked() {
+		t.Fatalf("blocked: %v, %v", a.Blocked(), err)
+	}
+	a.ready(turn, Readable|Writable)
+	if a.drains != 1 || a.inputs != 0 {
+		t.Fatalf("%d drains, %d inputs", a.drains, a.inputs)
+	}
+	if a.Release(false) {
+		t.Error("Release succeeds, though there is something to read")
 	}
 }
 
