@@ -253,8 +253,8 @@ const (
 	tooMuchLeft           // it can't, for its length, or for an error that lost the framing
 )
 
-// interrupt ends a Read that a goroutine of the handler is still in, now that the handler has returned. On the owner of the
-// channel.
+// interrupt ends a Read that a goroutine of the handler is still in, now that the handler has returned, and lets no other one
+// begin: the channel's input is the channel's again. On the owner of the channel.
 func (b *body) interrupt() {
 	if b.channel == nil {
 		return
@@ -270,6 +270,7 @@ func (b *body) interrupt() {
 		b.channel.setBodyDeadline()
 		<-free
 	}
+	b.closed = true
 	b.mu.Unlock()
 }
 

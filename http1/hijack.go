@@ -61,7 +61,7 @@ func (r *resumedReader) Read(p []byte) (int, error) {
 func (r *response) hijack() (net.Conn, []byte, error) {
 	x := r.x
 	ch := x.channel
-	netConn := ch.server().config.NetConn
+	netConn := ch.listener.NetConn
 	if netConn == nil {
 		return nil, nil, http.ErrNotSupported
 	}

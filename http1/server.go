@@ -38,9 +38,6 @@ type Config struct {
 	ConnContext func(ctx context.Context, c net.Conn) context.Context
 	ConnState   func(net.Conn, http.ConnState)
 
-	// NetConn returns a net.Conn with a descriptor of its own for the connection that fd is, for Hijack.
-	NetConn func(fd reactor.FD) (net.Conn, error)
-
 	// Logf reports what a handler did wrong, or a failure that was nobody's request.
 	Logf func(format string, args ...any)
 }
@@ -104,6 +101,9 @@ type Listener struct {
 	// state of its encryption. Either may be nil, and return nil. They are set before the first Open.
 	LocalAddr func(fd reactor.FD, network string) net.Addr
 	TLS       func(fd reactor.FD) *tls.ConnectionState
+
+	// NetConn returns a net.Conn with a descriptor of its own for the same connection, for Hijack. nil: there is no Hijack.
+	NetConn func(fd reactor.FD) (net.Conn, error)
 
 	server  *Server
 	ctx     context.Context
