@@ -55,6 +55,7 @@ type channel struct {
 	borrowed bool  // in is a piece of the loop's buffer
 	hijacked bool  // the handler took the connection: all that is left is to close the descriptor
 	finSent  bool  // lingering: the end of the stream was sent
+	served   uint8 // requests that the task at hand has served, up to maxTurn
 	lingered int32 // lingering: bytes thrown away
 	at       int   // how far in is consumed
 	in       []byte
@@ -83,7 +84,6 @@ type exchange struct {
 	turn     *reactor.Turn // the loop's turn, while its goroutine runs the handler
 	inline   bool          // the handler was started on the loop, whether or not that was given away meanwhile
 	response response
-	served   int   // requests that the task at hand has served
 	drained  int64 // bytes of the body that were thrown away
 
 	hijacked     bool         // the handler took the connection: channel is its loop's, and no longer to be touched
@@ -199,7 +199,9 @@ func (ch *channel) Expired(t *reactor.Turn) {
 	case stateBody:
 		// The rest is late: the handler starts without it.
 		ch.after(t, ch.run(t, false, false))
-	case stateIdle, stateDraining, stateLingering:
+	case stateDraining:
+		ch.after(t, ch.finish(t))
+	case stateIdle, stateLingering:
 		ch.Close(t)
 	case stateHandling, stateClosed:
 		// The deadline of a body concerns its reader only.
@@ -208,8 +210,11 @@ func (ch *channel) Expired(t *reactor.Turn) {
 
 // Draining implements reactor.Protocol.
 func (ch *channel) Draining(t *reactor.Turn) {
-	if ch.over() {
+	switch {
+	case ch.over():
 		ch.Close(t)
+	case ch.state == stateDraining:
+		ch.after(t, ch.finish(t)) // nothing comes behind the body any more
 	}
 }
 
@@ -290,7 +295,7 @@ func (ch *channel) Run() {
 		ch.serve()
 		return
 	}
-	ch.x.served = 0
+	ch.served = 1
 	if ch.serve() {
 		ch.work(ch.process(nil, true), true)
 	}
@@ -365,7 +370,7 @@ func (ch *channel) settle(t *reactor.Turn, w want) {
 		ch.ClearWriteDeadline()
 		ch.SetReadTimeout(t, c.IdleTimeout)
 	case stateDraining:
-		ch.SetReadTimeout(t, shortest(c.BodyTimeout, c.ReadTimeout))
+		ch.setBodyDeadline()
 	case stateHead, stateBody, stateHandling, stateLingering, stateClosed:
 		// Set when the state began: more bytes don't buy more time.
 	}
@@ -550,10 +555,10 @@ func (ch *channel) run(t *reactor.Turn, whole, guarded bool) want {
 		c.Dispatcher.Run(ch)
 		return wantTask
 	case t == nil:
-		ch.x.served++
-		if ch.x.served > maxTurn && c.Dispatcher.Submit(ch) == nil {
+		if ch.served >= maxTurn && c.Dispatcher.Submit(ch) == nil {
 			return wantTask
 		}
+		ch.served = min(ch.served+1, maxTurn)
 		if !ch.serve() {
 			return wantTask
 		}
@@ -778,7 +783,7 @@ func (ch *channel) linger(t *reactor.Turn) want {
 	return wantInput
 }
 
-// setBodyDeadline bounds how long a body's reader waits for the next bytes. The reader calls it, and whoever has changed
+// setBodyDeadline bounds how long a body's reader, or the drain, waits for the next bytes. They call it, and whoever has changed
 // exchange.readDeadline; when they do so at once, the one that finds it changed goes again, so that the later one counts.
 func (ch *channel) setBodyDeadline() {
 	d := ch.server().config.BodyTimeout

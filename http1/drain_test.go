@@ -33,7 +33,9 @@ func (s *sim) drain() time.Duration {
 func TestDrain(t *testing.T) {
 	inBubbles(t, func(t *testing.T, p dispatch.Policy) {
 		s := newSim(t, 1, reactortest.Faults{}, simConfig{policy: p}, func(w http.ResponseWriter, r *http.Request) {
-			io.Copy(io.Discard, r.Body)
+			if r.URL.Path != "/unread" {
+				io.Copy(io.Discard, r.Body)
+			}
 			if r.URL.Path == "/slow" {
 				time.Sleep(time.Minute)
 			}
@@ -41,6 +43,7 @@ func TestDrain(t *testing.T) {
 		})
 		fresh, freshTap := s.send("")
 		idle, idleTap := s.send(get)
+		unread, unreadTap := s.send("POST /unread HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n")
 		lined, linedTap := s.send(post10 + "\r\n")
 		slow := "POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n"
 		active, activeTap := s.send(slow)
@@ -55,7 +58,7 @@ func TestDrain(t *testing.T) {
 			t.Errorf("drained after %v", d)
 		}
 		sending.Wait()
-		for _, tap := range []*tap{freshTap, idleTap, linedTap} {
+		for _, tap := range []*tap{freshTap, idleTap, linedTap, unreadTap} {
 			if got, _ := tap.ended(); strings.Contains(got, "close") {
 				t.Errorf("got %q", got)
 			}
@@ -63,7 +66,7 @@ func TestDrain(t *testing.T) {
 		if got, _ := activeTap.ended(); strings.Count(got, "HTTP/1.1 200 OK") != 1 || !strings.Contains(got, "Connection: close\r\n") || !strings.HasSuffix(got, "ok") {
 			t.Errorf("got %q", got)
 		}
-		for _, c := range []*reactortest.Client{fresh, idle, lined, active} {
+		for _, c := range []*reactortest.Client{fresh, idle, lined, unread, active} {
 			c.Close()
 		}
 	})

@@ -24,7 +24,7 @@ import (
 // newSim and the network look for what is left.
 func TestResets(t *testing.T) {
 	bothPolicies(t, func(t *testing.T, p dispatch.Policy) {
-		simulate(t, 150, func(t *testing.T, seed int64) {
+		simulate(t, 60, func(t *testing.T, seed int64) {
 			rnd := rand.New(rand.NewPCG(uint64(seed), 99))
 			faults := reactortest.Random(seed)
 			faults.Reset = []float64{0, 0.01, 0.1}[rnd.IntN(3)]

@@ -253,6 +253,33 @@ func TestFlood(t *testing.T) {
 	})
 }
 
+// TestTurns: a connection with a long pipeline leaves the only thread to others now and then, also when each of its reads ends with
+// a request.
+func TestTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const request = "GET /busy HTTP/1.1\r\nHost: a\r\n\r\n"
+		s := newSim(t, 1, reactortest.Faults{RecvBuffer: 10 * len(request), SendBuffer: 10 * len(request)}, simConfig{threads: 1}, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/busy" {
+				time.Sleep(time.Millisecond)
+			}
+		})
+		busy := s.dial()
+		busyTap := newTap(busy)
+		go io.WriteString(busy, strings.Repeat(request, 1000))
+		time.Sleep(10 * time.Millisecond)
+		c, tap := s.send(with("Connection: close"))
+		if _, d := tap.ended(); d > (maxTurn+2)*time.Millisecond+late {
+			t.Errorf("the other one waited for %v", d)
+		}
+		time.Sleep(5 * time.Second)
+		if got, _ := busyTap.soFar(); strings.Count(got, "200 OK") != 1000 {
+			t.Errorf("%d answers", strings.Count(got, "200 OK"))
+		}
+		c.Close()
+		busy.Close()
+	})
+}
+
 // TestFloodWithoutReading: who sends requests and reads no answers is not read from.
 func TestFloodWithoutReading(t *testing.T) {
 	inBubbles(t, func(t *testing.T, p dispatch.Policy) {

@@ -102,12 +102,12 @@ func status(code int) handler {
 }
 
 // read reads that many bytes of the body and answers.
-func read(size int, close bool) handler {
+func read(size int, closes bool) handler {
 	return func(n *notes, w http.ResponseWriter, r *http.Request) {
 		p := make([]byte, size)
 		k, err := io.ReadFull(r.Body, p)
 		n.printf("read %d: %s", k, kindOf(err))
-		if close {
+		if closes {
 			n.printf("close: %v", r.Body.Close())
 			k, err = r.Body.Read(p)
 			n.printf("read after close %d: %s", k, kindOf(err))
@@ -446,7 +446,7 @@ var scenarios = []scenario{
 		http.SetCookie(w, &http.Cookie{Name: "s", Value: "t u", Path: "/", HttpOnly: true})
 		http.SetCookie(w, &http.Cookie{Name: "s2", Value: "v"})
 	}},
-	{name: "redirect", raw: get, handler: does(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/x?y=z", 302) })},
+	{name: "redirect", raw: get, handler: does(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/x?y=z", http.StatusFound) })},
 	{name: "ServeContent", raw: with("Range: bytes=10-19"), handler: does(func(w http.ResponseWriter, r *http.Request) {
 		http.ServeContent(w, r, "a.txt", time.Unix(1e9, 0), strings.NewReader(text(5000)))
 	})},
@@ -502,7 +502,7 @@ var scenarios = []scenario{
 		w.Header().Set("Trailer:After", "2")
 	}},
 	{name: "trailers both ways", raw: get, handler: func(n *notes, w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Trailer", "B, B, A")
+		w.Header().Set("Trailer", "B, A, B")
 		n.write(w, "hello")
 		w.Header().Set("Trailer:B", "1")
 		w.Header().Set("B", "2")
@@ -549,7 +549,7 @@ var scenarios = []scenario{
 	{name: "continue, read", raw: "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n", more: []string{"hello", get}, handler: echo},
 	{name: "continue, chunked", raw: "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\nTransfer-Encoding: chunked\r\n\r\n", more: []string{"5\r\nhello\r\n0\r\n\r\n", get}, handler: echo},
 	{name: "continue, not read", raw: "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n", handler: show},
-	{name: "continue, refused", raw: "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n", handler: does(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", 413) })},
+	{name: "continue, refused", raw: "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n", handler: does(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusRequestEntityTooLarge) })},
 	{name: "continue, partly read", raw: "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n", more: []string{"hello", get}, handler: read(3, false)},
 	{name: "continue, read exactly", raw: "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n", more: []string{"hello", get}, handler: read(5, false)},
 	{name: "continue, chunked read exactly", raw: "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n", more: []string{"5\r\nhello\r\n0\r\n\r\n", get}, handler: read(5, false)},

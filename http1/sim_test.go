@@ -228,7 +228,6 @@ func TestPipelineUnderFaults(t *testing.T) {
 						body := strings.Repeat(fmt.Sprintf("%d", i%10), size)
 						switch rnd.IntN(3) {
 						case 0:
-							body = ""
 							fmt.Fprintf(&send, "GET /%d/%d HTTP/1.1\r\nHost: x\r\n\r\n", k, i)
 							fmt.Fprintf(&want, "GET /%d/%d 0 \n", k, i)
 						case 1:

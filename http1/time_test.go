@@ -224,6 +224,30 @@ func TestReadTimeoutCountsTheHead(t *testing.T) {
 	})
 }
 
+// TestReadTimeoutOfDrain: whoever throws the body away has no more time for it than a reader.
+func TestReadTimeoutOfDrain(t *testing.T) {
+	inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+		s := newSim(t, 1, reactortest.Faults{}, simConfig{policy: p, Config: Config{BodyTimeout: 30 * time.Second, ReadTimeout: 20 * time.Second}}, sayOK)
+		c, tap := s.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 70000\r\n\r\nab")
+		var sending sync.WaitGroup
+		defer sending.Wait()
+		defer c.Close()
+		sending.Go(func() {
+			for range 100 {
+				time.Sleep(time.Second)
+				if _, err := io.WriteString(c, "x"); err != nil {
+					return
+				}
+			}
+		})
+		got, d := tap.ended()
+		if _, err := tap.soFar(); !strings.HasSuffix(got, "ok") || err != io.EOF {
+			t.Errorf("got %q, %v", got, err)
+		}
+		around(t, "end", d, 20*time.Second)
+	})
+}
+
 func TestBodyWait(t *testing.T) {
 	inBubbles(t, func(t *testing.T, p dispatch.Policy) {
 		var began time.Time
