@@ -61,6 +61,27 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+func TestIdent(t *testing.T) {
+	inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+		s := newSim(t, 1, reactortest.Faults{}, simConfig{policy: p, Config: Config{Ident: "waitress"}}, func(w http.ResponseWriter, r *http.Request) {
+			switch r.URL.Path {
+			case "/own":
+				w.Header().Set("Server", "mine")
+			case "/none":
+				w.Header()["Server"] = nil
+			case "/early":
+				w.WriteHeader(http.StatusEarlyHints)
+			}
+		})
+		for path, want := range map[string]string{"/": "waitress", "/own": "mine", "/none": "", "/early": "waitress", "/bad path": "waitress"} {
+			got := s.roundTrip("GET " + path + " HTTP/1.1\r\nHost: a\r\n\r\n")
+			if n := strings.Count(got, "Server: "); want == "" && n != 0 || want != "" && (n != 1 || !strings.Contains(got, "\r\nServer: "+want+"\r\n")) {
+				t.Errorf("%s: got %q", path, got)
+			}
+		}
+	})
+}
+
 func TestQueueFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSim(t, 1, reactortest.Faults{}, simConfig{threads: 1, queue: 1}, func(w http.ResponseWriter, r *http.Request) {

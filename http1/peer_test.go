@@ -169,7 +169,9 @@ func (c *memConn) SetReadDeadline(t time.Time) error {
 
 func (c *memConn) SetDeadline(t time.Time) error    { return c.SetReadDeadline(t) }
 func (c *memConn) SetWriteDeadline(time.Time) error { return nil }
-func (c *memConn) LocalAddr() net.Addr              { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 80} }
+
+func (c *memConn) LocalAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 80} }
+
 func (c *memConn) RemoteAddr() net.Addr {
 	return &net.TCPAddr{IP: net.IPv4(198, 51, 100, 0), Port: 49152}
 }
