@@ -4,6 +4,7 @@ package waitress
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log"
@@ -130,17 +131,30 @@ type Server struct {
 	closing    bool              // guarded by mu; Shutdown or Close was called
 }
 
-// A serving is one listener that Serve is in.
-type serving struct{ accept reactor.Listener }
+// A serving is one listener that Serve is in, and the engine that its connections run on. Immutable.
+type serving struct {
+	accept reactor.Listener
+	engine *engine
+}
 
-// A running is what a Server is made of while it serves. Immutable.
+// A running is what a Server is made of while it serves. Immutable, but for the engines: each is made for the first listener
+// of its kind, under Server.mu, and none when the Server is closing.
 type running struct {
 	log        *zap.Logger
 	dispatcher *dispatch.Dispatcher
 	http       *http1.Server
-	reactor    *reactor.Reactor
+	plain      *engine // for descriptors that the system's poller knows; nil before there is one
+	net        *engine // for any other net.Conn; nil before there is one
 	stop       sync.Once
 	stopped    chan struct{} // closed when the loops have ended
+}
+
+// An engine is a reactor, and what its descriptors can be asked. Immutable.
+type engine struct {
+	*reactor.Reactor
+	localAddr func(fd reactor.FD, network string) net.Addr
+	tls       func(fd reactor.FD) *tls.ConnectionState // nil where no connection has one
+	sockets   *netSockets                              // nil where the system is what holds the connections
 }
 
 // The defaults of a Server's zero fields.
@@ -223,6 +237,12 @@ func (s *Server) start() error {
 		Logf:           func(format string, args ...any) { r.log.Error(fmt.Sprintf(format, args...)) },
 	})
 	r.http.SetKeepAlivesEnabled(!s.noKeep)
+	s.run = r
+	return nil
+}
+
+// startReactor makes the loops for one kind of descriptors. Under mu.
+func (s *Server) startReactor(newPoller func() (reactor.Poller, error), sockets reactor.Sockets) (*reactor.Reactor, error) {
 	loops, watermark := s.Loops, s.OutbufHighWatermark
 	if loops == 0 {
 		loops = runtime.GOMAXPROCS(0)
@@ -230,19 +250,43 @@ func (s *Server) start() error {
 	if watermark == 0 {
 		watermark = defaultOutbufHighWatermark
 	}
-	r.reactor, err = reactor.New(reactor.Config{
+	log := s.run.log
+	return reactor.New(reactor.Config{
 		Loops:         loops,
 		NewPoller:     newPoller,
-		Sockets:       newSockets(),
+		Sockets:       sockets,
 		HighWatermark: watermark,
 		WriteStall:    orDefault(s.WriteStallTimeout, defaultWriteStallTimeout),
-		Fault:         func(what string, err error) { r.log.Error(what, zap.Error(err)) },
+		Fault:         func(what string, err error) { log.Error(what, zap.Error(err)) },
 	})
-	if err != nil {
-		return fmt.Errorf("waitress: %w", err)
+}
+
+// enter makes what accepts from l, and what its connections run on if there is none yet. Under mu.
+func (s *Server) enter(l net.Listener) (*serving, error) {
+	r := s.run
+	accept, err := newListener(l)
+	switch {
+	case err == nil:
+		if r.plain == nil {
+			x, err := s.startReactor(newPoller, newSockets())
+			if err != nil {
+				return nil, errors.Join(err, accept.Close())
+			}
+			r.plain = &engine{Reactor: x, localAddr: localAddr}
+		}
+		return &serving{accept, r.plain}, nil
+	case errors.Is(err, errListenerKind):
+		if r.net == nil {
+			sockets := newNetSockets()
+			x, err := s.startReactor(sockets.newPoller, sockets)
+			if err != nil {
+				return nil, err
+			}
+			r.net = &engine{Reactor: x, localAddr: sockets.localAddr, tls: sockets.tlsState, sockets: sockets}
+		}
+		return &serving{newNetListener(l, r.net.sockets), r.net}, nil
 	}
-	s.run = r
-	return nil
+	return nil, err
 }
 
 // asHTTPServer is the *http.Server that handlers find in their context: it says how they are served, and serves nothing.
@@ -284,9 +328,12 @@ func (s *Server) ListenAndServe() error {
 }
 
 // Serve serves the connections that l accepts until Shutdown or Close, and returns ErrServerClosed then. It may be called
-// for several listeners at once, and closes l before it returns. l must be a *net.TCPListener or *net.UnixListener.
+// for several listeners at once, and closes l before it returns. l may be any net.Listener; but only the connections of a
+// *net.TCPListener or *net.UnixListener, on systems with epoll, kqueue or completion ports, are waited for by the system.
+// Any other has a goroutine that waits, and a buffer.
 func (s *Server) Serve(l net.Listener) error {
-	defer func() { _ = l.Close() }() // most often closed already
+	closeListener := l.Close // until there is one that may be called again
+	defer func() { _ = closeListener() }()
 	ctx := context.Background()
 	if s.BaseContext != nil {
 		if ctx = s.BaseContext(l); ctx == nil {
@@ -297,9 +344,14 @@ func (s *Server) Serve(l net.Listener) error {
 	if err != nil {
 		return err
 	}
-	listener := s.run.http.NewListener(ctx, l.Addr())
-	listener.LocalAddr = localAddr
-	err = s.run.reactor.Serve(v.accept, listener.Open)
+	closeListener = v.accept.Close
+	addr := l.Addr()
+	if addr == nil {
+		addr = noAddr{}
+	}
+	listener := s.run.http.NewListener(ctx, addr)
+	listener.LocalAddr, listener.TLS = v.engine.localAddr, v.engine.tls
+	err = v.engine.Serve(v.accept, listener.Open)
 	s.mu.Lock()
 	delete(s.serving, v)
 	closing := s.closing
@@ -320,14 +372,13 @@ func (s *Server) add(l net.Listener) (*serving, error) {
 	if s.closing {
 		return nil, ErrServerClosed
 	}
-	accept, err := newListener(l)
+	if err := s.start(); err != nil {
+		return nil, err
+	}
+	v, err := s.enter(l)
 	if err != nil {
 		return nil, fmt.Errorf("waitress: %w", err)
 	}
-	if err := s.start(); err != nil {
-		return nil, errors.Join(err, accept.Close())
-	}
-	v := &serving{accept}
 	if s.serving == nil {
 		s.serving = make(map[*serving]bool)
 	}
@@ -369,11 +420,14 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	if r == nil {
 		return err
 	}
-	if err := r.reactor.Drain(ctx); err != nil {
+	if err := r.drain(ctx); err != nil {
 		return err
 	}
 	r.end()
 	<-r.stopped
+	if err := r.wait(ctx); err != nil {
+		return err
+	}
 	return errors.Join(err, r.dispatcher.Close(ctx))
 }
 
@@ -384,26 +438,68 @@ func (s *Server) Close() error {
 	if r == nil {
 		return err
 	}
-	r.reactor.Abort()
+	for _, e := range r.engines() {
+		if e.sockets != nil {
+			e.sockets.cut()
+		}
+		e.Abort()
+	}
 	go func() {
 		// It returns when the last handler has. Nothing can be waited for in vain: no connection is new.
-		_ = r.reactor.Drain(context.Background())
+		_ = r.drain(context.Background())
 		r.end()
 		_ = r.dispatcher.Close(context.Background())
 	}()
-	timer := time.NewTimer(closeWait)
-	defer timer.Stop()
+	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
+	defer cancel()
 	select {
 	case <-r.stopped:
-	case <-timer.C:
+		_ = r.wait(ctx) // in vain if a net.Conn's Close waits
+	case <-ctx.Done():
 	}
 	return err
+}
+
+// engines are those that were made. Only when the Server is closing, so that there will be no other.
+func (r *running) engines() (all []*engine) {
+	for _, e := range []*engine{r.plain, r.net} {
+		if e != nil {
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+// drain waits until all connections have ended, or ctx ends.
+func (r *running) drain(ctx context.Context) (err error) {
+	engines := r.engines()
+	drained := make(chan error, len(engines))
+	for _, e := range engines { // together: the idle connections of each close at once
+		go func() { drained <- e.Drain(ctx) }()
+	}
+	for range engines {
+		if e := <-drained; e != nil {
+			err = e
+		}
+	}
+	return err
+}
+
+// wait waits until what was written to connections that have ended is delivered, as far as that is not the system's task,
+// or ctx ends.
+func (r *running) wait(ctx context.Context) error {
+	if r.net == nil {
+		return nil
+	}
+	return r.net.sockets.wait(ctx)
 }
 
 // end ends the loops, once.
 func (r *running) end() {
 	r.stop.Do(func() {
-		r.reactor.Stop()
+		for _, e := range r.engines() {
+			e.Stop()
+		}
 		close(r.stopped)
 	})
 }

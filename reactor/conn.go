@@ -375,7 +375,7 @@ func (c *Conn) deadline() int64 {
 // expire is called by the loop when c's entry in the wheel came up: it acts on every deadline that has passed and puts
 // c back for the next one.
 func (c *Conn) expire(t *Turn, now int64) {
-	if c.word.Load()&wordClosed != 0 {
+	if c.word.Load()&wordClosed != 0 || c.condemned(t) {
 		return
 	}
 	if c.out.stallAt() <= now {
@@ -511,11 +511,24 @@ func (c *Conn) ready(t *Turn, r Ready) {
 		set |= wordWritable
 	}
 	c.note(set)
+	if c.condemned(t) {
+		return
+	}
 	// After the note: a writer whose write came short sees the note, or else its output is seen here.
 	if r&(Writable|Hangup) != 0 && c.out.waits() && !c.drain(t) {
 		return
 	}
 	c.input(t)
+}
+
+// condemned closes c if its task has released it doomed, and says whether it did. The task has posted that, but an event or a
+// timer may be first, and must not serve it once more. Loop only.
+func (c *Conn) condemned(t *Turn) bool {
+	if c.word.Load()&(wordDoomed|taskOwned) != wordDoomed {
+		return false
+	}
+	c.close(t)
+	return true
 }
 
 // note sets bits of events in the word and tells the task, if there is one. Loop only.

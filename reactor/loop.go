@@ -195,7 +195,7 @@ func (l *Loop) runPosted(t *Turn) bool {
 			// One by one, since each may give the loop away.
 			l.each(func(c *Conn) { l.taken = append(l.taken, op{c, opDraining}) })
 		case opDraining:
-			if o.conn.word.Load()&(taskOwned|wordClosed) == 0 {
+			if o.conn.word.Load()&(taskOwned|wordDoomed|wordClosed) == 0 {
 				o.conn.proto.Draining(t)
 			}
 		case opAbort:
