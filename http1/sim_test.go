@@ -208,7 +208,7 @@ func answers(t *testing.T, stream []byte, methods ...string) (all []*http.Respon
 // requests with and without bodies of both kinds, answers short and long, and every byte compared.
 func TestPipelineUnderFaults(t *testing.T) {
 	bothPolicies(t, func(t *testing.T, p dispatch.Policy) {
-		simulate(t, 60, func(t *testing.T, seed int64) {
+		simulate(t, 40, func(t *testing.T, seed int64) {
 			s := newSim(t, seed, reactortest.Random(seed), simConfig{policy: p, loops: 2}, func(w http.ResponseWriter, r *http.Request) {
 				body, err := io.ReadAll(r.Body)
 				if err != nil {

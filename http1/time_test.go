@@ -359,6 +359,7 @@ func TestWriteStall(t *testing.T) {
 			io.ReadFull(c, make([]byte, 1500))
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if wrote < 110*time.Second || wrote > 115*time.Second {
 			t.Errorf("stalled after %v", wrote)
 		}
