@@ -4,5 +4,6 @@ package waitress
 
 import "errors"
 
-// ErrListenerKind is wrapped by the error for a net.Listener that is neither a *net.TCPListener nor a *net.UnixListener.
-var ErrListenerKind = errors.New("unsupported kind of listener")
+// errListenerKind is wrapped by newListener's error for a net.Listener that is neither a *net.TCPListener nor a
+// *net.UnixListener, or whatever it is on systems that have no poller. netListener takes those.
+var errListenerKind = errors.New("no plain descriptor")

@@ -352,7 +352,7 @@ type otherListener struct{ net.Listener }
 func TestListenerKind(t *testing.T) {
 	l := listenOn(t, "tcp", "127.0.0.1:0")
 	_, err := newListener(otherListener{l})
-	if !errors.Is(err, ErrListenerKind) && !errors.Is(err, errors.ErrUnsupported) {
+	if !errors.Is(err, errListenerKind) && !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("error %v", err)
 	}
 }

@@ -57,7 +57,7 @@ func newListener(l net.Listener) (reactor.Listener, error) {
 			ln.file, err = l.File()
 		}
 	default:
-		return nil, fmt.Errorf("waitress: %w: %T", ErrListenerKind, l)
+		return nil, fmt.Errorf("waitress: %w: %T", errListenerKind, l)
 	}
 	if err != nil {
 		return nil, err

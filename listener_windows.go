@@ -45,7 +45,7 @@ func newListener(l net.Listener) (reactor.Listener, error) {
 	case *net.UnixListener:
 		ln.raw, err = l.SyscallConn()
 	default:
-		return nil, fmt.Errorf("waitress: %w: %T", ErrListenerKind, l)
+		return nil, fmt.Errorf("waitress: %w: %T", errListenerKind, l)
 	}
 	if err != nil {
 		return nil, err

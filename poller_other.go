@@ -13,8 +13,9 @@ import (
 	"github.com/waitress-go/waitress/reactor"
 )
 
-// errSystem says that there is no poller for this system. The package compiles there, and that is all.
-var errSystem = fmt.Errorf("waitress: no event loop for %s: %w", runtime.GOOS, errors.ErrUnsupported)
+// errSystem says that there is no poller for this system: every listener is one for netListener, whose connections
+// goroutines wait for.
+var errSystem = fmt.Errorf("%w: no poller for %s: %w", errListenerKind, runtime.GOOS, errors.ErrUnsupported)
 
 func newPoller() (reactor.Poller, error) { return nil, errSystem }
 

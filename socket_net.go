@@ -1,0 +1,567 @@
+// SPDX-License-Identifier: MIT
+
+package waitress
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/waitress-go/waitress/reactor"
+)
+
+const (
+	// netInput is what a connection is read into. An idle one holds it, since its goroutine waits in Read, so it is small;
+	// while Reads fill it, it grows up to netMaxInput.
+	netInput    = 4 << 10
+	netMaxInput = 64 << 10
+
+	// netOutput is how much output a connection takes before it says that it is full, and netPiece how much of it is
+	// written at once: there is room again after each piece.
+	netOutput = 64 << 10
+	netPiece  = 16 << 10
+
+	// netCloseTimeout is how long a closed connection may take to deliver what was written to it.
+	netCloseTimeout = 30 * time.Second
+
+	// maxEmptyReads is how many Reads in a row may return nothing and no error.
+	maxEmptyReads = 100
+)
+
+var _ reactor.Sockets = (*netSockets)(nil)
+
+// netSockets are connections that have no descriptor of their own: any net.Conn. They give each a number that stands for
+// one, and two goroutines that wait in its place:
+//
+//	         Read          netSocket.in                    Sockets.Read
+//	net.Conn ────▶ reader ───────────────────────────────▶
+//	                 │     it reads on when this is empty       reactor
+//	                 └────▶ netPoller ───────────────────▶
+//	         Write        netSocket.out, bounded           Sockets.Write
+//	net.Conn ◀──── writer ◀──────────────────────────────
+//
+// The reader lasts as long as the connection; the writer runs while there is something to write, so that an idle
+// connection costs one goroutine and a small buffer.
+//
+// What is asked of a net.Conn is what its documentation promises: that its methods may be called by several goroutines,
+// and that Close ends the Reads and Writes that wait. Where Close does not, the goroutine that waits lasts until the
+// connection lets it go; nobody else waits for it, but a Shutdown for a Close that does not return.
+type netSockets struct {
+	mu    sync.RWMutex
+	table []*netSocket            // guarded by mu: by number, nil where one is free
+	free  []reactor.FD            // guarded by mu: the free ones, of which the last freed is used next
+	open  map[*netSocket]struct{} // guarded by mu: those whose net.Conn is not closed yet
+	empty chan struct{}           // guarded by mu: closed when open is empty; nil when nobody waits
+	ended bool                    // guarded by mu: cut was called
+}
+
+func newNetSockets() *netSockets {
+	return &netSockets{open: make(map[*netSocket]struct{})}
+}
+
+// A netEnd is how far the end of a connection has come on this side. It only increases.
+type netEnd uint8
+
+const (
+	netOpen      netEnd = iota
+	netFinishing        // the end of the stream is to follow the output
+	netFinished         // it has
+	netClosing          // the connection is to be closed when its output has left; nobody reads it any more
+	netCut              // it is closed, or about to be, and nothing leaves any more
+)
+
+// A netSocket is one connection. Its fields are guarded by mu, unless said otherwise.
+type netSocket struct {
+	conn    net.Conn    // immutable
+	sockets *netSockets // immutable
+	fd      reactor.FD  // immutable once it is in the table
+
+	mu    sync.Mutex
+	end   netEnd
+	state *tls.ConnectionState // after the handshake; nil where there is none
+
+	poller  *netPoller // between Add and Del
+	token   reactor.Token
+	armed   reactor.Ready
+	pending reactor.Ready // what to report
+	queued  bool          // in poller.ready
+
+	in       []byte    // what the reader has read and nobody has yet; a piece of the reader's buffer
+	consumed sync.Cond // in is empty, or end has changed. The reader waits
+	eof      bool      // the peer's stream ended behind in
+
+	out     []byte // what the writer has not begun to write; a pooled buffer, or nil
+	unsent  int    // bytes in out, and in the writer's hands
+	writing bool   // there is a writer
+	short   bool   // a Write came short, and no room was reported since
+
+	shutting bool        // somebody has called conn.Close, or is about to
+	timer    *time.Timer // netCloseTimeout; nil before Close
+}
+
+// make returns a netSocket for conn, which it owns from then on. It has no number yet.
+func (x *netSockets) make(conn net.Conn) *netSocket {
+	s := &netSocket{conn: conn, sockets: x, armed: reactor.Readable}
+	s.consumed.L = &s.mu
+	x.mu.Lock()
+	x.open[s] = struct{}{}
+	x.mu.Unlock()
+	return s
+}
+
+// number enters s in the table. The number that was freed last is as good as the lowest one: no number is ever greater
+// than the most connections that there were at a time, and the reactor's index grows with the greatest.
+func (x *netSockets) number(s *netSocket) reactor.FD {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if n := len(x.free); n > 0 {
+		s.fd = x.free[n-1]
+		x.free = x.free[:n-1]
+		x.table[s.fd] = s
+	} else {
+		s.fd = reactor.FD(len(x.table))
+		x.table = append(x.table, s)
+	}
+	return s.fd
+}
+
+func (x *netSockets) get(fd reactor.FD) (*netSocket, error) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	if fd < 0 || int(fd) >= len(x.table) || x.table[fd] == nil {
+		return nil, net.ErrClosed
+	}
+	return x.table[fd], nil
+}
+
+// left notes that s's net.Conn is closed.
+func (x *netSockets) left(s *netSocket) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.open, s)
+	if len(x.open) == 0 && x.empty != nil {
+		close(x.empty)
+		x.empty = nil
+	}
+}
+
+// wait waits until every net.Conn is closed, and what was written to it delivered by that, or ctx ends. The listeners
+// are to be closed before.
+func (x *netSockets) wait(ctx context.Context) error {
+	x.mu.Lock()
+	if len(x.open) == 0 {
+		x.mu.Unlock()
+		return nil
+	}
+	if x.empty == nil {
+		x.empty = make(chan struct{})
+	}
+	empty := x.empty
+	x.mu.Unlock()
+	select {
+	case <-empty:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// cut ends all connections at once, and makes every Close from now on end one at once. The listeners are to be closed before.
+func (x *netSockets) cut() {
+	x.mu.Lock()
+	x.ended = true
+	for s := range x.open {
+		go s.shut(true)
+	}
+	x.mu.Unlock()
+}
+
+// localAddr returns the address that fd is bound to, or nil if its net.Conn knows none.
+func (x *netSockets) localAddr(fd reactor.FD, _ string) net.Addr {
+	s, err := x.get(fd)
+	if err != nil {
+		return nil
+	}
+	return s.conn.LocalAddr()
+}
+
+// tlsState returns what the handshake of fd's connection came to, or nil if it has none.
+func (x *netSockets) tlsState(fd reactor.FD) *tls.ConnectionState {
+	s, err := x.get(fd)
+	if err != nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state
+}
+
+func (x *netSockets) Read(fd reactor.FD, p []byte) (int, error) {
+	s, err := x.get(fd)
+	if err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.readable(); err != nil {
+		return 0, err
+	}
+	n := copy(p, s.in)
+	if s.in = s.in[n:]; len(s.in) == 0 {
+		s.consumed.Signal()
+	}
+	return n, nil
+}
+
+func (x *netSockets) Peek(fd reactor.FD) (int, error) {
+	s, err := x.get(fd)
+	if err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.readable(); err != nil {
+		return 0, err
+	}
+	return 1, nil
+}
+
+func (x *netSockets) Write(fd reactor.FD, p []byte) (int, error) {
+	s, err := x.get(fd)
+	if err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.end != netOpen {
+		return 0, errNetReset
+	}
+	n := min(len(p), netOutput-s.unsent)
+	if n < len(p) {
+		s.short = true
+	}
+	if n == 0 && len(p) > 0 {
+		return 0, reactor.ErrAgain
+	}
+	s.out = append(reactor.GrowBuffer(s.out, n), p[:n]...)
+	s.unsent += n
+	s.startWriter()
+	return n, nil
+}
+
+// CloseWrite of a connection that can't be closed on one side closes it as a whole, when its output has left. What
+// the peer still sends may then be answered by a reset that overtakes the output; the alternative, to wait for the peer
+// to close first, would make each client wait that reads an answer up to its end.
+func (x *netSockets) CloseWrite(fd reactor.FD) error {
+	s, err := x.get(fd)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch s.end {
+	case netOpen:
+		s.end = netFinishing
+		s.startWriter()
+	case netFinishing, netFinished, netClosing:
+	case netCut:
+		return errNetReset
+	}
+	return nil
+}
+
+func (x *netSockets) Abort(fd reactor.FD) error {
+	s, err := x.get(fd)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail()
+	go s.shut(true) // it may wait
+	return nil
+}
+
+// Close frees the number at once. The connection goes on by itself, for netCloseTimeout at most, until its output has left.
+func (x *netSockets) Close(fd reactor.FD) error {
+	s, err := x.get(fd)
+	if err != nil {
+		return err
+	}
+	x.mu.Lock()
+	x.table[fd] = nil
+	x.free = append(x.free, fd)
+	ended := x.ended
+	x.mu.Unlock()
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch s.end {
+	case netOpen, netFinishing, netFinished:
+		if ended {
+			s.fail()
+			go s.shut(true)
+			return nil
+		}
+		s.end = netClosing
+		s.in = nil
+		s.consumed.Signal()
+		s.timer = time.AfterFunc(netCloseTimeout, func() { s.shut(true) })
+		s.startWriter()
+	case netClosing, netCut:
+	}
+	return nil
+}
+
+// errNetReset is what is left to say of a connection that has failed, or was aborted.
+var errNetReset = &systemError{kind: reactor.ErrReset, cause: net.ErrClosed}
+
+// readable is why nothing can be read, or nil. Under mu.
+func (s *netSocket) readable() error {
+	switch {
+	case s.end >= netClosing:
+		return errNetReset
+	case len(s.in) > 0:
+		return nil
+	case s.eof:
+		return io.EOF
+	}
+	return reactor.ErrAgain
+}
+
+// match reports what is armed and has become true. Under mu.
+func (s *netSocket) match() {
+	var r reactor.Ready
+	if s.armed&reactor.Readable != 0 && len(s.in) > 0 {
+		r |= reactor.Readable
+	}
+	if s.armed&reactor.Writable != 0 && s.short && s.unsent < netOutput {
+		r |= reactor.Writable
+		s.short = false
+	}
+	s.armed &^= r
+	if r != 0 {
+		s.report(r)
+	}
+}
+
+// report adds r to what the poller is to report of s, now or when it is added. Under mu.
+func (s *netSocket) report(r reactor.Ready) {
+	s.pending |= r
+	if s.pending != 0 && s.poller != nil && !s.queued {
+		s.queued = true
+		s.poller.push(s)
+	}
+}
+
+// event is what the poller reports, after it has taken s from its list.
+func (s *netSocket) event() reactor.Event {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := reactor.Event{Token: s.token, Ready: s.pending}
+	s.pending, s.queued = 0, false
+	return e
+}
+
+// fail ends s for all who use it. The net.Conn is still to be shut. Under mu.
+func (s *netSocket) fail() {
+	if s.end == netCut {
+		return
+	}
+	if s.end < netClosing {
+		s.report(reactor.Readable | reactor.PeerClosed | reactor.Hangup)
+	}
+	s.end = netCut
+	s.in = nil
+	s.consumed.Signal()
+	s.unsent -= len(s.out)
+	if s.out != nil {
+		reactor.PutBuffer(s.out)
+		s.out = nil
+	}
+}
+
+// longAgo is a deadline that has passed by any clock, also a synctest bubble's, which begins in 2000.
+var longAgo = time.Unix(1, 0)
+
+// shut closes the net.Conn, which may wait: so it is for goroutines of s, or for one made for it. now means that the rest of
+// the output, and what the net.Conn itself might have to say at its end, is not worth waiting for: a call that is
+// writing it is ended, too.
+func (s *netSocket) shut(now bool) {
+	s.mu.Lock()
+	s.fail()
+	first := !s.shutting
+	s.shutting = true
+	s.mu.Unlock()
+	if now {
+		_ = s.conn.SetDeadline(longAgo) // where there is none, Close has to do
+		if c, ok := s.conn.(interface{ NetConn() net.Conn }); ok {
+			_ = c.NetConn().Close() // of a tls.Conn, whose own Close would write to a peer that may not read
+		}
+	}
+	if !first {
+		return
+	}
+	_ = s.conn.Close() // it is closed, whatever it says
+	s.mu.Lock()
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	s.mu.Unlock()
+	s.sockets.left(s)
+}
+
+// handshake is the first thing that the reader does where there is one to do.
+func (s *netSocket) handshake(ctx context.Context) error {
+	if c, ok := s.conn.(interface {
+		HandshakeContext(ctx context.Context) error
+	}); ok {
+		if err := c.HandshakeContext(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// noteTLS notes the state of encryption, once it is known: after the handshake or the first Read.
+func (s *netSocket) noteTLS() {
+	if c, ok := s.conn.(interface{ ConnectionState() tls.ConnectionState }); ok {
+		state := c.ConnectionState()
+		s.mu.Lock()
+		s.state = &state
+		s.mu.Unlock()
+	}
+}
+
+// read is the reader: it reads the connection to its end, each time when what it read before has been consumed.
+// What comes when nobody wants it any more, because the connection is being closed, is thrown away: left unread, it might
+// make the system reset the connection under the output that is still to be delivered.
+func (s *netSocket) read() {
+	size, empty := netInput, 0
+	buf := reactor.GetBuffer(size)
+	defer func() { reactor.PutBuffer(buf) }()
+	for first := true; ; {
+		n, err := s.conn.Read(buf)
+		if n > 0 {
+			if first {
+				s.noteTLS()
+				first = false
+			}
+			empty = 0
+			s.publish(buf[:n])
+		}
+		switch {
+		case err != nil:
+			s.endRead(err)
+			return
+		case n == 0:
+			if empty++; empty == maxEmptyReads {
+				s.endRead(io.ErrNoProgress)
+				return
+			}
+		case n == len(buf) && size < netMaxInput:
+			size *= 4
+		case n < len(buf):
+			size = netInput
+		}
+		if size != len(buf) {
+			reactor.PutBuffer(buf)
+			buf = reactor.GetBuffer(size)
+		}
+	}
+}
+
+// publish hands p over, and waits until it has been consumed.
+func (s *netSocket) publish(p []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.end >= netClosing {
+		return
+	}
+	s.in = p
+	s.match()
+	for len(s.in) > 0 {
+		s.consumed.Wait()
+	}
+}
+
+// endRead notes how the peer's stream ended. A failure is one of the whole connection.
+func (s *netSocket) endRead(err error) {
+	if !errors.Is(err, io.EOF) {
+		s.shut(true)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.eof = true
+	if s.end < netClosing {
+		s.report(reactor.Readable | reactor.PeerClosed)
+	}
+}
+
+// startWriter makes sure that there is a writer. Under mu.
+func (s *netSocket) startWriter() {
+	if !s.writing {
+		s.writing = true
+		go s.write()
+	}
+}
+
+// write is the writer: it writes what there is, and does what was asked to follow it.
+func (s *netSocket) write() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		switch {
+		case len(s.out) > 0:
+			p := s.out
+			s.out = nil
+			s.send(p)
+			reactor.PutBuffer(p)
+		case s.end == netFinishing:
+			s.end = netFinished
+			s.mu.Unlock()
+			s.finish()
+			s.mu.Lock()
+		case s.end == netClosing:
+			s.mu.Unlock()
+			s.shut(false)
+			s.mu.Lock()
+		default: // netOpen, netFinished or netCut
+			s.writing = false
+			return
+		}
+	}
+}
+
+// send writes p piece by piece. Under mu, which it gives up while it writes.
+func (s *netSocket) send(p []byte) {
+	for piece := range slices.Chunk(p, netPiece) {
+		s.mu.Unlock()
+		_, err := s.conn.Write(piece)
+		s.mu.Lock()
+		s.unsent -= len(piece)
+		if err != nil && s.end != netCut {
+			s.mu.Unlock()
+			s.shut(true)
+			s.mu.Lock()
+		}
+		if s.end == netCut {
+			return
+		}
+		s.match()
+	}
+}
+
+// finish sends the end of the stream, in the way that the net.Conn has for it.
+func (s *netSocket) finish() {
+	if c, ok := s.conn.(interface{ CloseWrite() error }); ok && c.CloseWrite() == nil {
+		return
+	}
+	s.shut(false)
+}
