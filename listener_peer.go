@@ -28,8 +28,8 @@ func peerString(sa syscall.Sockaddr) string {
 	return ""
 }
 
-// peerZone names the interface that a link-local peer is on. It asks the system each time, which is slow, but such peers
-// are few and interfaces get other names.
+// peerZone names the interface that a link-local peer is on. It asks the system each time, which is slow, but such
+// peers are few and interfaces get other names.
 func peerZone(index uint32) string {
 	if index == 0 {
 		return ""

@@ -21,9 +21,9 @@ var _ reactor.Poller = (*poller)(nil)
 // nothing to acknowledge. The two filters report for themselves, also the end: that of the peer's stream comes with
 // the read filter, that of ours with the write filter, and both together are a hangup.
 //
-// The descriptor is not parked in the Go runtime's poller, because the runtime adds a write filter to what it parks, and
-// not every one of these systems knows that for a kqueue. Wait asks without waiting first, and gives its thread away
-// only when there is nothing to do.
+// The descriptor is not parked in the Go runtime's poller, because the runtime adds a write filter to what it parks,
+// and not every one of these systems knows that for a kqueue. Wait asks without waiting first, and gives its thread
+// away only when there is nothing to do.
 type poller struct {
 	kq     int
 	tokens tokenTable

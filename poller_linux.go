@@ -19,13 +19,13 @@ import (
 
 var _ reactor.Poller = (*poller)(nil)
 
-// epollInterest is what every descriptor is registered for, once and for its whole life. Edge-triggered, so that a report
-// costs nothing to acknowledge; with RDHUP, because a reader that stops at a short read learns of the end of the
+// epollInterest is what every descriptor is registered for, once and for its whole life. Edge-triggered, so that a
+// report costs nothing to acknowledge; with RDHUP, because a reader that stops at a short read learns of the end of the
 // stream from its report alone. EPOLLERR and EPOLLHUP come unasked.
 const epollInterest = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET
 
-// deadlineSlack is how far the deadline that is set may lie from the one that is wanted. A loop's timeouts are recomputed from
-// a clock at every Wait and differ by microseconds; without it each of them would set the deadline anew.
+// deadlineSlack is how far the deadline that is set may lie from the one that is wanted. A loop's timeouts are
+// recomputed from a clock at every Wait and differ by microseconds; without slack each of them would set it anew.
 const deadlineSlack = time.Millisecond
 
 // longPast is a deadline that has passed at any time.

@@ -18,16 +18,21 @@ import (
 var _ reactor.Poller = (*poller)(nil)
 
 // A poller is a completion port, and polls on it: questions to AFD, the driver under Winsock, that are answered once by
-// a completion. Each registered socket has up to three of them out at a time, which are independent of each other:
+// a completion. Each registered socket has several of them out, which are independent of each other:
 //
-//	read    bytes or a connection to accept   asked by Add, and by Rearm for Readable
-//	write   room to write                     asked by Rearm for Writable
-//	watch   the end, a reset                  asked by Add, and again after the end for what can still come
+//	read    bytes, a connection to accept, the end of the stream   asked by Add, and by Rearm for Readable
+//	write   room to write                                          asked by Rearm for Writable
+//	reset   a reset or another failure                             asked by Add
+//	end     the end of the stream                                  asked by Wait where no read poll is out
 //
-// So Rearm is one system call, never has to cancel what another goroutine asked, and the end of a connection is
-// noticed whatever is armed. The answers are about levels, not edges: what was there already when a poll was asked is
-// reported. That Rearm may be late is therefore no race. That a level which stays (the end of the stream) doesn't make
-// the loop spin is because the watch for it isn't asked again.
+// So Rearm is one system call and never has to cancel what another goroutine asked. The answers are about levels, not
+// edges: what was there already when a poll was asked is reported, so a late Rearm is no race. That a level which
+// stays, the end of the stream, doesn't make the loop spin is because nothing asks for it again once it was reported.
+//
+// An owner mostly arms reading again before the loop is back in Wait. Only where it hasn't does the next Wait ask the
+// poll for the end, which must be reported whether or not reading is armed. It would be simpler to have that out
+// always, but Wine looks at a socket again and again while such a poll is out and there are unread bytes: with 150 busy
+// connections that cost nine tenths of the throughput, and with 1,000 all of it.
 //
 // A poll's memory belongs to the kernel from sysAskAFD until its completion has been taken from the port, also when
 // the socket was closed or deleted meanwhile. Until then the poller refers to it from live.
@@ -45,7 +50,10 @@ type poller struct {
 	live   map[*registration]struct{} // all that are registered or have polls out
 	groups []*afdGroup                // by which polls are asked; the last may have room
 
-	list []afdCompletion // loop only: what a Wait takes from the port
+	// The rest belongs to the goroutine that is the loop.
+
+	list  []afdCompletion // what a Wait takes from the port
+	fired []*registration // whose read polls were answered in the last Wait
 }
 
 // An afdGroup is a handle to AFD through which a few sockets' polls are asked. Not one for all: to cancel a poll the
@@ -80,7 +88,8 @@ type pollKind uint8
 const (
 	pollRead pollKind = iota
 	pollWrite
-	pollWatch
+	pollReset
+	pollEnd
 	pollAborted // never asked of AFD: Abort posts it
 	pollKinds
 )
@@ -123,7 +132,7 @@ func (p *poller) Add(fd reactor.FD, token reactor.Token) error {
 
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	err := r.ask(pollWatch)
+	err := r.ask(pollReset)
 	if err == nil {
 		err = r.ask(pollRead)
 	}
@@ -213,13 +222,15 @@ func (r *registration) ask(kind pollKind) error {
 	var events uint32 = afdLocalClose
 	switch kind {
 	case pollRead:
-		events |= afdReceive | afdAccept
-	case pollWrite:
-		events |= afdSend
-	case pollWatch:
-		if events |= afdAbort | afdConnectFail; !r.ended {
+		if events |= afdReceive | afdAccept; !r.ended && !r.polls[pollEnd].out {
 			events |= afdDisconnect
 		}
+	case pollWrite:
+		events |= afdSend
+	case pollReset:
+		events |= afdAbort | afdConnectFail
+	case pollEnd:
+		events |= afdDisconnect
 	case pollAborted, pollKinds:
 	}
 	q.info = afdPollInfo{timeout: 1<<63 - 1, handles: 1, handle: r.base, events: events}
@@ -291,6 +302,7 @@ func (p *poller) Wait(events []reactor.Event, timeout time.Duration) (int, error
 	if len(events) > len(p.list) {
 		p.list = make([]afdCompletion, len(events))
 	}
+	p.waitEnds()
 	n, err := sysCompletions(p.port, p.list[:len(events)], milliseconds(timeout))
 	if err != nil {
 		return 0, os.NewSyscallError("GetQueuedCompletionStatusEx", err)
@@ -304,11 +316,28 @@ func (p *poller) Wait(events []reactor.Event, timeout time.Duration) (int, error
 			continue
 		}
 		if ready := q.answered(); ready != 0 {
+			if q.kind == pollRead {
+				p.fired = append(p.fired, q.registration)
+			}
 			events[reports] = reactor.Event{Token: q.registration.token, Ready: ready}
 			reports++
 		}
 	}
 	return reports, nil
+}
+
+// waitEnds asks for the end of the streams that are not being watched for more bytes.
+func (p *poller) waitEnds() {
+	for i, r := range p.fired {
+		r.mu.Lock()
+		if !r.polls[pollRead].out && !r.ended {
+			// Where this fails the reset poll has failed, too, or reading will.
+			_ = r.ask(pollEnd)
+		}
+		r.mu.Unlock()
+		p.fired[i] = nil
+	}
+	p.fired = p.fired[:0]
 }
 
 // milliseconds rounds a timeout up to what the system counts in. The largest number means forever.
@@ -345,23 +374,30 @@ func (q *afdPoll) answered() reactor.Ready {
 	default:
 		return gone
 	}
+	ended := events&afdDisconnect != 0
+	r.ended = r.ended || ended
 	switch q.kind {
 	case pollRead:
+		if ended {
+			return reactor.PeerClosed | reactor.Readable
+		}
 		return reactor.Readable // perhaps spurious; then its owner will arm it again
 	case pollWrite:
 		return reactor.Writable
-	case pollWatch:
-		if events&(afdAbort|afdConnectFail|afdLocalClose) != 0 {
-			return gone // for good: it isn't asked again
+	case pollReset:
+		// The socket was closed, or the connection failed, and nothing else can come. Or nothing was said.
+		if events == 0 && r.ask(pollReset) == nil {
+			return 0
 		}
-		r.ended = r.ended || events&afdDisconnect != 0
+		return gone
+	case pollEnd:
 		switch {
-		case r.ask(pollWatch) != nil:
-			return gone
-		case events&afdDisconnect != 0:
+		case ended:
 			return reactor.PeerClosed | reactor.Readable
+		case events == 0 && r.ask(pollEnd) == nil:
+			return 0
 		}
-		return 0
+		return gone
 	case pollAborted, pollKinds:
 	}
 	return gone

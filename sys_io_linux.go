@@ -11,7 +11,7 @@ import (
 )
 
 // Reads and writes that cannot wait, so the scheduler is not told that they might: the goroutine keeps its P and saves
-// about 50 ns a call. A large one is told of, because it copies for so long that a stop of the world would feel it.
+// about 100 ns a call. A large one is told of, because it copies for so long that a stop of the world would feel it.
 // recvfrom and sendto take 100 ns less than read and write, which ask more of the file before they come to the socket,
 // and MSG_NOSIGNAL spares the process a signal for each connection that its peer has left.
 const rawMax = 64 << 10

@@ -44,8 +44,8 @@ func sysKqueue() (int, error) {
 	return fd, err
 }
 
-// sysKevent makes changes and then waits for events, if there is room for any: not at all, for a time, or, if timeout is
-// negative, until one comes.
+// sysKevent makes changes and then waits for events, if there is room for any: not at all, for a time, or, if timeout
+// is negative, until one comes.
 func sysKevent(kq int, changes, events []kevent, timeout time.Duration) (int, unix.Errno) {
 	var ts *unix.Timespec
 	if timeout >= 0 {

@@ -12,7 +12,8 @@ import (
 // acceptInherits says that an accepted connection has the TCP options of the socket that listened for it.
 const acceptInherits = true
 
-// sysPeek is for both kinds of build: the byte that it reads is nobody else's. unix.Recvfrom would allocate the address.
+// sysPeek is for both kinds of build: the byte that it reads is nobody else's. unix.Recvfrom would allocate the
+// address.
 func sysPeek(fd int) (int, unix.Errno) {
 	var p byte
 	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&p)), 1, unix.MSG_PEEK, 0, 0)

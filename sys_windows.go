@@ -22,8 +22,10 @@ var (
 	procAccept                      = ws2.NewProc("accept")
 	procRecv                        = ws2.NewProc("recv")
 	procSend                        = ws2.NewProc("send")
-	afdName                         = `\Device\Afd\Waitress`
 )
+
+// afdName opens AFD; its last part is for whoever looks at our handles.
+const afdName = `\Device\Afd\Waitress`
 
 const (
 	ioctlAFDPoll  = 0x12024
@@ -117,7 +119,8 @@ func sysCompletions(port windows.Handle, list []afdCompletion, timeout uint32) (
 func sysBaseSocket(s windows.Handle) windows.Handle {
 	var base windows.Handle
 	var n uint32
-	err := windows.WSAIoctl(s, sioBaseHandle, nil, 0, (*byte)(unsafe.Pointer(&base)), uint32(unsafe.Sizeof(base)), &n, nil, 0)
+	err := windows.WSAIoctl(s, sioBaseHandle, nil, 0, (*byte)(unsafe.Pointer(&base)), uint32(unsafe.Sizeof(base)), &n,
+		nil, 0)
 	if err != nil {
 		return s
 	}
