@@ -153,6 +153,7 @@ type running struct {
 type engine struct {
 	*reactor.Reactor
 	localAddr func(fd reactor.FD, network string) net.Addr
+	netConn   func(fd reactor.FD) (net.Conn, error)    // nil where connections can't be hijacked
 	tls       func(fd reactor.FD) *tls.ConnectionState // nil where no connection has one
 	sockets   *netSockets                              // nil where the system is what holds the connections
 }
@@ -272,7 +273,7 @@ func (s *Server) enter(l net.Listener) (*serving, error) {
 			if err != nil {
 				return nil, errors.Join(err, accept.Close())
 			}
-			r.plain = &engine{Reactor: x, localAddr: localAddr}
+			r.plain = &engine{Reactor: x, localAddr: localAddr, netConn: netConn}
 		}
 		return &serving{accept, r.plain}, nil
 	case errors.Is(err, errListenerKind):
@@ -350,7 +351,7 @@ func (s *Server) Serve(l net.Listener) error {
 		addr = noAddr{}
 	}
 	listener := s.run.http.NewListener(ctx, addr)
-	listener.LocalAddr, listener.TLS = v.engine.localAddr, v.engine.tls
+	listener.LocalAddr, listener.TLS, listener.NetConn = v.engine.localAddr, v.engine.tls, v.engine.netConn
 	err = v.engine.Serve(v.accept, listener.Open)
 	s.mu.Lock()
 	delete(s.serving, v)
