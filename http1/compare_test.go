@@ -62,7 +62,6 @@ var differences = map[string]difference{
 	"CONNECT without Host": {"stricter parsing", "400"},
 	"CONNECT of a path":    {"stricter parsing", "400"},
 	"empty Host":           {"stricter parsing", "400"},
-	"escaped path":         {"stricter parsing: %zz in the query", "400"},
 	"empty lines before":   {"RFC 9112 §2.2 asks to ignore them; net/http does so behind a POST only", "ok"},
 	"HTTP/2 preface":       {"net/http lets handlers have it", "505"},
 }

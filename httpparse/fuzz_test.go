@@ -21,7 +21,6 @@ import (
 var laxer = map[*SyntaxError]string{
 	errBareLF:      "net/http ends lines at LF",
 	errTarget:      "net/url accepts what browsers send, and more",
-	errPercent:     "net/url does not look at the query",
 	errForm:        "net/url accepts a URI without authority",
 	errScheme:      "net/url knows no schemes",
 	errAuthority:   "net/url accepts userinfo, sub-delimiters, an empty host and an empty port",

@@ -39,10 +39,13 @@ func (h *Head) target(buf []byte) error {
 				legal |= isQuery
 			}
 		case c == '%' && origin:
+			if h.Query > 0 {
+				break // whoever reads the query decodes it, and "?q=50%" is what people type
+			}
 			if err := percent(buf[i:]); err != nil {
 				return err
 			}
-			h.Plain = h.Plain && h.Query > 0
+			h.Plain = false
 		case c == '\r' || c == '\n':
 			return errNoVersion
 		default:
