@@ -42,7 +42,8 @@ type listener struct {
 	optioned bool
 }
 
-// newListener returns a Listener for l, which must be a *net.TCPListener or a *net.UnixListener. It owns l from then on.
+// newListener returns a Listener for l, which must be a *net.TCPListener or a *net.UnixListener. It owns l from then
+// on.
 func newListener(l net.Listener) (reactor.Listener, error) {
 	ln := &listener{from: l}
 	var err error
@@ -108,8 +109,8 @@ func (l *listener) Accept() (reactor.Accepted, error) {
 	}
 }
 
-// acceptNext is called by file's Read: first before it parks the goroutine, then whenever a connection may have come. It
-// returns true to end the Read.
+// acceptNext is called by file's Read: first before it parks the goroutine, then whenever a connection may have come.
+// It returns true to end the Read.
 func (l *listener) acceptNext(fd uintptr) bool {
 	l.fd, l.peer, l.err = sysAccept(int(fd))
 	if errors.Is(l.err, unix.EAGAIN) {

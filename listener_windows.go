@@ -34,7 +34,8 @@ type listener struct {
 	events []reactor.Event
 }
 
-// newListener returns a Listener for l, which must be a *net.TCPListener or a *net.UnixListener. It owns l from then on.
+// newListener returns a Listener for l, which must be a *net.TCPListener or a *net.UnixListener. It owns l from then
+// on.
 func newListener(l net.Listener) (reactor.Listener, error) {
 	ln := &listener{from: l, events: make([]reactor.Event, 4)}
 	var err error
@@ -121,7 +122,7 @@ func (l *listener) acceptNext(s windows.Handle) (a reactor.Accepted, busy bool, 
 	default:
 		return a, false, os.NewSyscallError("accept", errno)
 	}
-	if err := sysNonblock(fd); err != nil {
+	if sysNonblock(fd) != nil {
 		_ = windows.Closesocket(fd)
 		return a, true, nil // gone already
 	}

@@ -364,7 +364,7 @@ func (q *afdPoll) answered() reactor.Ready {
 	}
 	const gone = reactor.Hangup | reactor.Readable | reactor.Writable
 	var events uint32
-	switch q.iosb.Status {
+	switch q.iosb.Status { //exhaustive:ignore
 	case windows.STATUS_SUCCESS:
 		if q.info.handles > 0 {
 			events = q.info.events

@@ -107,7 +107,7 @@ func sysCompletions(port windows.Handle, list []afdCompletion, timeout uint32) (
 		uintptr(unsafe.Pointer(unsafe.SliceData(list))), uintptr(len(list)), uintptr(unsafe.Pointer(&n)),
 		uintptr(timeout), 0)
 	if r == 0 {
-		if errno == syscall.Errno(windows.WAIT_TIMEOUT) {
+		if errno == windows.WAIT_TIMEOUT {
 			return 0, nil
 		}
 		return 0, errno
