@@ -793,6 +793,7 @@ func testPollerWakeTimeout(r *pollerRig) {
 func testPollerWakeStorm(r *pollerRig) {
 	c := r.add()
 	r.send(c, "hello")
+	r.arrived(c)
 	for waits := 0; r.ready[c.token]&reactor.Readable == 0; waits++ {
 		if waits > 10 {
 			r.Fatal("Waits that follow a Wake don't report what is ready")
