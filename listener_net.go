@@ -104,24 +104,29 @@ func (l *netListener) serve(s *netSocket) {
 
 // greet hands s over, and does what has to come before it is read. It says whether that succeeded.
 func (l *netListener) greet(s *netSocket) bool {
-	ctx, cancel := context.WithTimeout(l.ctx, netGreeting)
-	defer cancel()
-	stop := context.AfterFunc(ctx, func() { s.shut(true) })
-	defer stop()
-	peer := addrText(s.conn.RemoteAddr())
+	peer, ok := l.peer(s)
+	if !ok {
+		return false
+	}
 	fd := l.sockets.number(s)
 	select {
 	case l.accepted <- reactor.Accepted{FD: fd, Peer: peer}:
-	case <-ctx.Done():
+	case <-l.ctx.Done():
 		s.shut(true)
 		_ = l.sockets.Close(fd) // it is there
 		return false
 	}
-	if err := s.handshake(ctx); err != nil {
-		s.shut(false)
-		return false
-	}
-	return true
+	// It is no longer the listener's: what it is to receive may come after that has closed.
+	return s.handshake()
+}
+
+// peer returns the text of the peer's address, unless it does not come in time, or before the listener is closed.
+func (l *netListener) peer(s *netSocket) (string, bool) {
+	ctx, cancel := context.WithTimeout(l.ctx, netGreeting)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { s.shut(true) })
+	peer := addrText(s.conn.RemoteAddr())
+	return peer, stop()
 }
 
 // Close closes the net.Listener once, since not each allows for more, and ends the greetings.

@@ -416,16 +416,21 @@ func (s *netSocket) shut(now bool) {
 	s.sockets.left(s)
 }
 
-// handshake is the first thing that the reader does where there is one to do.
-func (s *netSocket) handshake(ctx context.Context) error {
-	if c, ok := s.conn.(interface {
+// handshake is what comes before the first Read where there is encryption. It says whether there is a connection to read.
+func (s *netSocket) handshake() bool {
+	c, ok := s.conn.(interface {
 		HandshakeContext(ctx context.Context) error
-	}); ok {
-		if err := c.HandshakeContext(ctx); err != nil {
-			return err
-		}
+	})
+	if !ok {
+		return true
 	}
-	return nil
+	ctx, cancel := context.WithTimeout(context.Background(), netGreeting)
+	defer cancel()
+	if c.HandshakeContext(ctx) != nil {
+		s.shut(false)
+		return false
+	}
+	return true
 }
 
 // noteTLS notes the state of encryption, once it is known: after the handshake or the first Read.

@@ -1,0 +1,710 @@
+// SPDX-License-Identifier: MIT
+
+package waitress
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/waitress-go/waitress/reactor"
+)
+
+// A limitListener has a slot for each connection, as netutil.LimitListener has, and hides what it wraps.
+type limitListener struct {
+	net.Listener
+	slots chan struct{}
+}
+
+func (l limitListener) Accept() (net.Conn, error) {
+	l.slots <- struct{}{}
+	c, err := l.Listener.Accept()
+	if err != nil {
+		<-l.slots
+		return nil, err
+	}
+	return &limitConn{Conn: c, release: func() { <-l.slots }}, nil
+}
+
+type limitConn struct {
+	net.Conn
+	once    sync.Once
+	release func()
+}
+
+func (c *limitConn) Close() error {
+	err := c.Conn.Close()
+	c.once.Do(c.release)
+	return err
+}
+
+// wrapListener wraps each connection that another accepts.
+type wrapListener struct {
+	net.Listener
+	wrap func(net.Conn) net.Conn
+}
+
+func (l wrapListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return l.wrap(c), nil
+}
+
+// bareConn has no deadlines, and no addresses.
+type bareConn struct{ net.Conn }
+
+var errNoDeadline = errors.New("no deadlines here")
+
+func (bareConn) SetDeadline(time.Time) error      { return errNoDeadline }
+func (bareConn) SetReadDeadline(time.Time) error  { return errNoDeadline }
+func (bareConn) SetWriteDeadline(time.Time) error { return errNoDeadline }
+func (bareConn) LocalAddr() net.Addr              { return nil }
+func (bareConn) RemoteAddr() net.Addr             { return nil }
+
+// testCertificate is a key and a certificate for 127.0.0.1 that it signed itself.
+var testCertificate = sync.OnceValue(func() tls.Certificate {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		NotBefore:    time.Now().Add(-time.Hour),
+		NotAfter:     time.Now().Add(time.Hour),
+		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		panic(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+})
+
+func clientTLS() *tls.Config {
+	return &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}
+}
+
+// A netKind is a kind of listener that has no plain descriptors.
+type netKind struct {
+	name       string
+	listen     func(t *testing.T) net.Listener
+	dial       func(l net.Listener) (net.Conn, error)
+	tls        bool
+	closeWrite bool // the server can tell the end of its stream, and see the client's
+}
+
+func dialTCP(l net.Listener) (net.Conn, error) { return net.Dial("tcp", l.Addr().String()) }
+
+func dialMemory(l net.Listener) (net.Conn, error) {
+	return l.(*memListener).dial(context.Background(), "", "")
+}
+
+var netKinds = []netKind{
+	{
+		name: "limited",
+		listen: func(t *testing.T) net.Listener {
+			return limitListener{listenOn(t, "tcp", "127.0.0.1:0"), make(chan struct{}, 100)}
+		},
+		dial: dialTCP,
+	},
+	{
+		name: "wrapped",
+		listen: func(t *testing.T) net.Listener {
+			return wrapListener{listenOn(t, "tcp", "127.0.0.1:0"), func(c net.Conn) net.Conn {
+				return struct{ *net.TCPConn }{c.(*net.TCPConn)}
+			}}
+		},
+		dial:       dialTCP,
+		closeWrite: true,
+	},
+	{
+		name: "TLS",
+		listen: func(t *testing.T) net.Listener {
+			return tls.NewListener(listenOn(t, "tcp", "127.0.0.1:0"), &tls.Config{
+				Certificates: []tls.Certificate{testCertificate()}, MinVersion: tls.VersionTLS12,
+			})
+		},
+		dial: func(l net.Listener) (net.Conn, error) {
+			return tls.Dial("tcp", l.Addr().String(), clientTLS())
+		},
+		tls:        true,
+		closeWrite: true,
+	},
+	{
+		name:   "memory",
+		listen: func(*testing.T) net.Listener { return newMemListener() },
+		dial:   dialMemory,
+	},
+	{
+		name: "bare",
+		listen: func(*testing.T) net.Listener {
+			l := newMemListener()
+			l.addr = nil
+			l.wrap = func(c net.Conn) net.Conn { return bareConn{c} }
+			return l
+		},
+		dial: dialMemory,
+	},
+	{
+		name:   "two pipes",
+		listen: func(*testing.T) net.Listener { return newMemListener() },
+		dial: func(l net.Listener) (net.Conn, error) {
+			client, server := newDuplex()
+			return client, l.(*memListener).offer(server)
+		},
+		closeWrite: true,
+	},
+}
+
+// A netServer is a Server that serves one listener of a kind.
+type netServer struct {
+	*Server
+	netKind
+	l      net.Listener
+	served chan error
+}
+
+func (k netKind) serve(t *testing.T, s *Server) *netServer {
+	t.Helper()
+	ns := &netServer{s, k, k.listen(t), make(chan error, 1)}
+	go func() { ns.served <- s.Serve(ns.l) }()
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error("Close:", err)
+		}
+		if err := <-ns.served; !errors.Is(err, ErrServerClosed) {
+			t.Error("Serve:", err)
+		}
+	})
+	return ns
+}
+
+func (s *netServer) connect(t *testing.T) net.Conn {
+	t.Helper()
+	c, err := s.dial(s.l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	_ = c.SetDeadline(time.Now().Add(patience))
+	return c
+}
+
+// eachNetKind runs f for each kind of listener under each policy.
+func eachNetKind(t *testing.T, f func(t *testing.T, k netKind, p Policy)) {
+	t.Helper()
+	for _, k := range netKinds {
+		t.Run(k.name, func(t *testing.T) {
+			policies(t, func(t *testing.T, p Policy) { f(t, k, p) })
+		})
+	}
+}
+
+// TestServeNet asks by http.Client, which keeps its connections, with bodies of several sizes in both directions.
+func TestServeNet(t *testing.T) {
+	eachNetKind(t, func(t *testing.T, k netKind, p Policy) {
+		s := k.serve(t, &Server{Policy: p, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case !k.tls:
+				if r.TLS != nil {
+					t.Error("TLS where there is none")
+				}
+			case r.TLS == nil || !r.TLS.HandshakeComplete || r.TLS.Version == 0:
+				t.Errorf("TLS: %v", r.TLS)
+			}
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				t.Error(err)
+			}
+			_, _ = fmt.Fprintf(w, "%s %s ", r.Method, r.URL)
+			_, _ = w.Write(body)
+		})})
+		dial := func(context.Context, string, string) (net.Conn, error) { return k.dial(s.l) }
+		client := &http.Client{Transport: &http.Transport{DialContext: dial, DialTLSContext: dial}}
+		defer client.CloseIdleConnections()
+		scheme := "http"
+		if k.tls {
+			scheme = "https"
+		}
+		for _, n := range []int{0, 1, 5000, 70_000, 1 << 20} {
+			sent := pollerPattern(n)
+			resp, err := client.Post(scheme+"://example.com/a?b=c", "text/plain", bytes.NewReader(sent))
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(resp.Body)
+			_ = resp.Body.Close()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if string(body) != "POST /a?b=c "+string(sent) {
+				t.Errorf("a body of %d bytes: got %d others", n, len(body))
+			}
+		}
+	})
+}
+
+// TestServeNetRaw: a pipeline, and then a client that is told the end, if its answer has no other.
+func TestServeNetRaw(t *testing.T) {
+	eachNetKind(t, func(t *testing.T, k netKind, p Policy) {
+		s := k.serve(t, &Server{Policy: p, Handler: http.HandlerFunc(hello)})
+		c := s.connect(t)
+		go func() { _, _ = io.WriteString(c, strings.Repeat(get, 20)+"GET / HTTP/1.0\r\n\r\n") }()
+		all, err := io.ReadAll(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := bytes.Count(all, []byte("Hello, World!")); n != 21 {
+			t.Errorf("%d answers of 21", n)
+		}
+	})
+}
+
+func TestServeNetHalfClose(t *testing.T) {
+	eachNetKind(t, func(t *testing.T, k netKind, p Policy) {
+		if !k.closeWrite {
+			return
+		}
+		s := k.serve(t, &Server{Policy: p, Handler: http.HandlerFunc(hello)})
+		for range 10 {
+			c := s.connect(t)
+			go func() {
+				_, _ = io.WriteString(c, get+get+get)
+				_ = c.(interface{ CloseWrite() error }).CloseWrite()
+			}()
+			all, err := io.ReadAll(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := bytes.Count(all, []byte("Hello, World!")); n != 3 {
+				t.Fatalf("%d answers of 3", n)
+			}
+		}
+	})
+}
+
+// TestServeNetLateReaders: 3 MB for each of several clients, none of which reads before all have asked.
+func TestServeNetLateReaders(t *testing.T) {
+	eachNetKind(t, func(t *testing.T, k netKind, p Policy) {
+		const n, size = 4, 3 << 20
+		pattern := pollerPattern(size)
+		s := k.serve(t, &Server{Policy: p, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = w.Write(pattern)
+		})})
+		conns := make([]net.Conn, n)
+		for i := range conns {
+			conns[i] = s.connect(t)
+			send(t, conns[i], "GET / HTTP/1.0\r\n\r\n")
+		}
+		for i, c := range conns {
+			if _, body := answer(t, bufio.NewReader(c)); body != string(pattern) {
+				t.Fatalf("client %d: %d bytes, not those sent", i, len(body))
+			}
+		}
+	})
+}
+
+// TestServeNetDisconnect: the context of a request ends when its client goes.
+func TestServeNetDisconnect(t *testing.T) {
+	for _, k := range netKinds {
+		t.Run(k.name, func(t *testing.T) {
+			started, ended := make(chan struct{}), make(chan struct{})
+			s := k.serve(t, &Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				close(started)
+				<-r.Context().Done()
+				close(ended)
+			})})
+			c := s.connect(t)
+			send(t, c, get)
+			wait(t, "the handler", started)
+			_ = c.Close()
+			wait(t, "the end of the request's context", ended)
+		})
+	}
+}
+
+// TestServeNetShutdown: the idle connection is closed, and the request that has started gets its answer, all of it.
+func TestServeNetShutdown(t *testing.T) {
+	eachNetKind(t, func(t *testing.T, k netKind, p Policy) {
+		pattern := pollerPattern(200_000)
+		started, release := make(chan struct{}), make(chan struct{})
+		s := k.serve(t, &Server{Policy: p, Loops: 4, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/wait" {
+				close(started)
+				<-release
+			}
+			_, _ = w.Write(pattern)
+		})})
+		idle, active := s.connect(t), s.connect(t)
+		fresh := bufio.NewReader(idle)
+		send(t, idle, get)
+		answer(t, fresh)
+		send(t, active, "GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
+		wait(t, "the handler", started)
+
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			if err := s.Shutdown(context.Background()); err != nil {
+				t.Error("Shutdown:", err)
+			}
+		}()
+		if _, err := fresh.ReadByte(); !errors.Is(err, io.EOF) {
+			t.Error("the idle connection was not closed:", err)
+		}
+		close(release)
+		resp, body := answer(t, bufio.NewReader(active))
+		if body != string(pattern) || !resp.Close {
+			t.Errorf("the request that had started got %d bytes, close %v", len(body), resp.Close)
+		}
+		_ = active.Close() // else the server lingers for it
+		_ = idle.Close()
+		wait(t, "Shutdown", done)
+	})
+}
+
+// TestServeNetClose: Close ends connections in each state at once: idle, in a handler, and with output nobody reads.
+func TestServeNetClose(t *testing.T) {
+	for _, k := range netKinds {
+		t.Run(k.name, func(t *testing.T) {
+			started := make(chan struct{}, 2)
+			ended := make(chan struct{}, 2)
+			s := k.serve(t, &Server{OutbufHighWatermark: 64 << 10, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				switch r.URL.Path {
+				case "/wait":
+					started <- struct{}{}
+					<-r.Context().Done()
+				case "/full":
+					started <- struct{}{}
+					for p := make([]byte, 1<<20); ; {
+						if _, err := w.Write(p); err != nil {
+							break
+						}
+					}
+				default:
+					hello(w, r)
+					return
+				}
+				ended <- struct{}{}
+			})})
+			idle, active, full := s.connect(t), s.connect(t), s.connect(t)
+			send(t, idle, get)
+			r := bufio.NewReader(idle)
+			answer(t, r)
+			send(t, active, "GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
+			wait(t, "a handler", started)
+			send(t, full, "GET /full HTTP/1.1\r\nHost: x\r\n\r\n")
+			wait(t, "a handler", started)
+			if err := s.Close(); err != nil {
+				t.Error("Close:", err)
+			}
+			wait(t, "the end of a handler", ended)
+			wait(t, "the end of a handler", ended)
+			if _, err := r.ReadByte(); err == nil {
+				t.Error("the idle connection is still open")
+			}
+			if _, err := active.Read(make([]byte, 1)); err == nil {
+				t.Error("the active connection is still open")
+			}
+			if _, err := io.Copy(io.Discard, full); err != nil && errors.Is(err, context.DeadlineExceeded) {
+				t.Error("the connection with output is still open")
+			}
+		})
+	}
+}
+
+// A stuckConn takes nothing: its Write waits until Close, or for ever.
+type stuckConn struct {
+	net.Conn
+	writing chan struct{} // gets a token from each Write
+	closed  chan struct{}
+	release chan struct{} // a Write returns when this is closed; nil: when the connection is
+}
+
+func (c *stuckConn) Write([]byte) (int, error) {
+	c.writing <- struct{}{}
+	if c.release != nil {
+		<-c.release
+	} else {
+		<-c.closed
+	}
+	return 0, net.ErrClosed
+}
+
+func (c *stuckConn) Close() error {
+	close(c.closed) // panics the second time
+	return c.Conn.Close()
+}
+
+func (c *stuckConn) SetDeadline(time.Time) error { return errNoDeadline }
+
+// TestServeNetStuck: an answer that can't be written ends its connection in the write-stall time and the time to deliver
+// what was taken, on any clock; the others don't feel it.
+func TestServeNetStuck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		writing := make(chan struct{}, 10)
+		l := newMemListener()
+		s := &Server{WriteStallTimeout: 5 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = w.Write(make([]byte, 1<<20))
+		})}
+		served := make(chan error, 1)
+		go func() { served <- s.Serve(l) }()
+		release := make(chan struct{})
+		for _, release := range []chan struct{}{nil, release} {
+			client, server := net.Pipe()
+			c := &stuckConn{Conn: server, writing: writing, closed: make(chan struct{}), release: release}
+			if err := l.offer(c); err != nil {
+				t.Fatal(err)
+			}
+			send(t, client, get)
+			<-writing
+			start := time.Now()
+			<-c.closed
+			if took, most := time.Since(start), 5*time.Second+netCloseTimeout+time.Second; took > most {
+				t.Errorf("closed after %v, want %v at most", took, most)
+			}
+			_ = client.Close()
+		}
+		if err := s.Shutdown(t.Context()); err != nil {
+			t.Error("Shutdown:", err)
+		}
+		<-served
+		close(release) // a net.Conn whose Close doesn't end its Write keeps that goroutine, and only that
+	})
+}
+
+// TestServeNetIdle: the idle timeout passes on a bubble's own clock, and not before.
+func TestServeNetIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newMemListener()
+		s := &Server{IdleTimeout: time.Hour, Handler: http.HandlerFunc(hello)}
+		served := make(chan error, 1)
+		go func() { served <- s.Serve(l) }()
+		c, err := l.dial(t.Context(), "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := bufio.NewReader(c)
+		for range 3 {
+			send(t, c, get)
+			if _, body := answer(t, r); body != "Hello, World!" {
+				t.Fatalf("got %q", body)
+			}
+			time.Sleep(59 * time.Minute) // in the bubble
+		}
+		send(t, c, get)
+		answer(t, r)
+		start := time.Now()
+		if _, err := r.ReadByte(); !errors.Is(err, io.EOF) {
+			t.Error("read:", err)
+		}
+		if d := time.Since(start); d < time.Hour || d > time.Hour+time.Minute {
+			t.Errorf("closed after %v", d)
+		}
+		if err := s.Shutdown(t.Context()); err != nil {
+			t.Error("Shutdown:", err)
+		}
+		if err := <-served; !errors.Is(err, ErrServerClosed) {
+			t.Error("Serve:", err)
+		}
+	})
+}
+
+// TestServeNetSilent: a client that never finishes what comes before HTTP is given up, and holds up nobody meanwhile.
+func TestServeNetSilent(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		wrap func(net.Conn) net.Conn
+	}{
+		{"handshake", func(c net.Conn) net.Conn {
+			return tls.Server(c, &tls.Config{Certificates: []tls.Certificate{testCertificate()}, MinVersion: tls.VersionTLS12})
+		}},
+		{"proxy header", func(c net.Conn) net.Conn { return &lateAddrConn{Conn: c} }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			testCertificate() // made outside of the bubble
+			synctest.Test(t, func(t *testing.T) {
+				l := newMemListener()
+				s := &Server{ReadHeaderTimeout: -1, Handler: http.HandlerFunc(hello)}
+				served := make(chan error, 1)
+				go func() { served <- s.Serve(l) }()
+				client, server := net.Pipe()
+				if err := l.offer(test.wrap(server)); err != nil {
+					t.Fatal(err)
+				}
+				start := time.Now()
+				other, err := l.dial(t.Context(), "", "")
+				if err != nil {
+					t.Fatal(err)
+				}
+				send(t, other, get)
+				answer(t, bufio.NewReader(other))
+				_ = other.Close()
+				if d := time.Since(start); d > time.Second {
+					t.Errorf("another client waited for %v", d)
+				}
+				if _, err := client.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+					t.Error("read:", err)
+				}
+				if d := time.Since(start); d != netGreeting {
+					t.Errorf("closed after %v", d)
+				}
+				if err := s.Shutdown(t.Context()); err != nil {
+					t.Error("Shutdown:", err)
+				}
+				<-served
+			})
+		})
+	}
+}
+
+// A lateAddrConn knows its address when the first byte has come, as those behind a proxy do.
+type lateAddrConn struct {
+	net.Conn
+	once sync.Once
+}
+
+func (c *lateAddrConn) RemoteAddr() net.Addr {
+	c.once.Do(func() { _, _ = c.Conn.Read(make([]byte, 1)) })
+	return memory{}
+}
+
+// TestServeNetAddresses: a handler sees what the connection says of itself.
+func TestServeNetAddresses(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		wrap func(net.Conn) net.Conn
+		sent string
+		want string
+	}{
+		{"pipe", nil, "", "pipe pipe"},
+		{"late", func(c net.Conn) net.Conn { return &lateAddrConn{Conn: c} }, "!", "memory pipe"},
+		{"none", func(c net.Conn) net.Conn { return bareConn{c} }, "", " memory"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			l := newMemListener()
+			l.wrap = test.wrap
+			serveOn(t, &Server{
+				ConnState: func(c net.Conn, _ http.ConnState) { _ = c.RemoteAddr().String() + c.LocalAddr().String() },
+				Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					_, _ = fmt.Fprint(w, r.RemoteAddr, " ", r.Context().Value(http.LocalAddrContextKey))
+				}),
+			}, l)
+			c, err := dialMemory(l)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = c.Close() }()
+			send(t, c, test.sent+get)
+			if _, body := answer(t, bufio.NewReader(c)); body != test.want {
+				t.Errorf("got %q, want %q", body, test.want)
+			}
+		})
+	}
+}
+
+// TestServeNetBoth: one Server has both kinds of listeners, and one Shutdown ends both.
+func TestServeNetBoth(t *testing.T) {
+	s := &Server{Handler: http.HandlerFunc(hello)}
+	plain := serve(t, s)
+	mem := newMemListener()
+	serveOn(t, s, mem)
+	one := plain.dial(t)
+	two, err := dialMemory(mem)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []net.Conn{one, two} {
+		send(t, c, get)
+		answer(t, bufio.NewReader(c))
+	}
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []net.Conn{one, two} {
+		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+			t.Error("read:", err)
+		}
+	}
+}
+
+// failListener fails in Accept with each of its errors, and then closes.
+type failListener struct {
+	*memListener
+	errs []error
+}
+
+type temporaryError struct{}
+
+func (temporaryError) Error() string   { return "temporary" }
+func (temporaryError) Timeout() bool   { return false }
+func (temporaryError) Temporary() bool { return true }
+
+func (l *failListener) Accept() (net.Conn, error) {
+	if len(l.errs) == 0 {
+		return l.memListener.Accept()
+	}
+	err := l.errs[0]
+	l.errs = l.errs[1:]
+	return nil, err
+}
+
+func TestNetListenerErrors(t *testing.T) {
+	other := errors.New("other")
+	l := &failListener{newMemListener(), []error{temporaryError{}, &net.OpError{Op: "accept", Err: temporaryError{}}, other}}
+	ln := newNetListener(l, newNetSockets())
+	for range 2 {
+		if _, err := ln.Accept(); !errors.Is(err, reactor.ErrExhausted) {
+			t.Errorf("Accept: %v", err)
+		}
+	}
+	for range 2 {
+		if _, err := ln.Accept(); !errors.Is(err, other) {
+			t.Errorf("Accept: %v", err)
+		}
+	}
+	for range 2 {
+		if err := ln.Close(); err != nil {
+			t.Error(err)
+		}
+		if _, err := ln.Accept(); !errors.Is(err, reactor.ErrListenerClosed) {
+			t.Errorf("Accept after Close: %v", err)
+		}
+	}
+}
+
+// TestServeNetFails: the error of a listener that is over is Serve's, and the listener is closed once.
+func TestServeNetFails(t *testing.T) {
+	other := errors.New("other")
+	l := &failListener{newMemListener(), []error{temporaryError{}, other}}
+	s := &Server{Handler: http.HandlerFunc(hello), Logger: zap.NewNop()}
+	defer func() { _ = s.Close() }()
+	if err := s.Serve(l); !errors.Is(err, other) {
+		t.Error("Serve:", err)
+	}
+	select {
+	case <-l.done:
+	default:
+		t.Error("the listener is still open")
+	}
+}
