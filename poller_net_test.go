@@ -278,7 +278,7 @@ func TestNetCloseWrite(t *testing.T) {
 		t.Errorf("the peer got %q, %v", got, err)
 	}
 	r.over()
-	if _, err := r.x.Read(r.fd, make([]byte, 1)); err == nil || err == reactor.ErrAgain {
+	if _, err := r.x.Read(r.fd, make([]byte, 1)); err == nil || errors.Is(err, reactor.ErrAgain) {
 		t.Error("read of a closed connection:", err)
 	}
 	if err := r.x.Close(r.fd); err != nil {
@@ -294,7 +294,7 @@ func (emptyReads) Read([]byte) (int, error) { return 0, nil }
 func TestNetNoProgress(t *testing.T) {
 	r := newNetRig(t, func(c net.Conn) net.Conn { return emptyReads{c} })
 	r.over()
-	if _, err := r.x.Read(r.fd, make([]byte, 1)); err == nil || err == reactor.ErrAgain {
+	if _, err := r.x.Read(r.fd, make([]byte, 1)); err == nil || errors.Is(err, reactor.ErrAgain) {
 		t.Error("read:", err)
 	}
 	_ = r.x.Close(r.fd)

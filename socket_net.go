@@ -38,15 +38,16 @@ var _ reactor.Sockets = (*netSockets)(nil)
 // netSockets are connections that have no descriptor of their own: any net.Conn. They give each a number that stands for
 // one, and two goroutines that wait in its place:
 //
-//	         Read          netSocket.in                    Sockets.Read
-//	net.Conn ────▶ reader ───────────────────────────────▶
-//	                 │     it reads on when this is empty       reactor
-//	                 └────▶ netPoller ───────────────────▶
-//	         Write        netSocket.out, bounded           Sockets.Write
-//	net.Conn ◀──── writer ◀──────────────────────────────
+//	          Read           in                      Sockets.Read
+//	net.Conn ──────▶ reader ─────────────────────────────────────▶
+//	                   │  reads on when in is empty                reactor
+//	                   └──────▶ netPoller ───────────────────────▶
+//	          Write          out, bounded            Sockets.Write
+//	net.Conn ◀────── writer ◀─────────────────────────────────────
 //
 // The reader lasts as long as the connection; the writer runs while there is something to write, so that an idle
-// connection costs one goroutine and a small buffer.
+// connection costs one goroutine and a small buffer. Since the reader does not read ahead, the end of the peer's stream, or
+// a reset, is reported only when what came before it has been read; net/http learns of it no sooner.
 //
 // What is asked of a net.Conn is what its documentation promises: that its methods may be called by several goroutines,
 // and that Close ends the Reads and Writes that wait. Where Close does not, the goroutine that waits lasts until the
