@@ -455,7 +455,7 @@ func (r *response) writeHead(p []byte) {
 
 	if r.bodyAllowed() {
 		if !hasTE && len(p) > 0 && !f.has(fieldContentType) && f.contentEncoding == "" {
-			contentType = http.DetectContentType(p)
+			contentType = detectContentType(p)
 		}
 	} else {
 		drop |= fieldContentLength | fieldTransferEncoding
