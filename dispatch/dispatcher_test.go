@@ -145,7 +145,10 @@ func TestBound(t *testing.T) {
 				defer inside.Add(-1)
 				ran.Add(1)
 				now := inside.Add(1)
-				for old := most.Load(); now > old && !most.CompareAndSwap(old, now); old = most.Load() {
+				for {
+					if old := most.Load(); now <= old || most.CompareAndSwap(old, now) {
+						break
+					}
 				}
 				time.Sleep(sleep)
 				if end == 0 {
@@ -259,7 +262,7 @@ func TestPanics(t *testing.T) {
 		{name: "return", run: func() {}},
 		{name: "panic", run: func() { panic(boom) }, want: boom},
 		{name: "panic nil", run: func() { panic(nil) }, want: &runtime.PanicNilError{}}, //nolint:govet // on purpose
-		{name: "runtime error", run: func() { var p *int; *p = 1 }, want: runtime.Error(nil)},
+		{name: "runtime error", run: func() { var none []int; none[len(boom.Error())] = 1 }, want: runtime.Error(nil)},
 		{name: "goexit", run: runtime.Goexit, want: ErrGoexit},
 		{name: "panic while goexit", run: func() { defer func() { panic(boom) }(); runtime.Goexit() }, want: boom},
 		{name: "goexit while panic", run: func() { defer runtime.Goexit(); panic(boom) }, want: ErrGoexit},

@@ -34,7 +34,8 @@ func TestQueue(t *testing.T) {
 				}
 			}
 		}
-		for q.pop() != nil {
+		for q.count > 0 {
+			q.pop()
 		}
 		if len(q.slots) > minQueueSlots {
 			t.Errorf("seed %d: the empty queue keeps %d slots", seed, len(q.slots))

@@ -127,8 +127,10 @@ const (
 
 // wordString lists the bits of a word, for failing invariants.
 func wordString(w uint32) string {
-	names := [...]string{"task", "readable", "drained", "writable", "expired", "peerClosed", "hangup", "waiting", "doomed",
-		"closed", "ended", "again", "unwatched"}
+	names := [...]string{
+		"task", "readable", "drained", "writable", "expired", "peerClosed", "hangup", "waiting", "doomed",
+		"closed", "ended", "again", "unwatched",
+	}
 	var set []string
 	for i, name := range names {
 		if w&(1<<i) != 0 {
@@ -375,14 +377,14 @@ func (c *Conn) deadline() int64 {
 // expire is called by the loop when c's entry in the wheel came up: it acts on every deadline that has passed and puts
 // c back for the next one.
 func (c *Conn) expire(t *Turn, now int64) {
-	if c.word.Load()&wordClosed != 0 || c.condemned(t) {
+	if c.word.Load()&wordClosed != 0 || c.condemned() {
 		return
 	}
 	if c.out.stallAt() <= now {
-		c.fail(t, ErrStalled)
+		c.fail(ErrStalled)
 	} else if c.writeAt.Load() <= now {
 		c.writeAt.Store(never)
-		c.fail(t, ErrDeadline)
+		c.fail(ErrDeadline)
 	}
 	for {
 		w := c.word.Load()
@@ -420,12 +422,12 @@ func (c *Conn) nextDeadline(w uint32) int64 {
 }
 
 // fail ends the output with err, and the connection with it. Loop only.
-func (c *Conn) fail(t *Turn, err error) {
+func (c *Conn) fail(err error) {
 	c.out.fail(err)
 	if c.doom() {
 		c.proto.PeerGone()
 	} else {
-		c.close(t)
+		c.close()
 	}
 }
 
@@ -452,7 +454,7 @@ func (c *Conn) settle(t *Turn) {
 	case w&(taskOwned|wordClosed) != 0:
 		return // another task has it already, and will see to it; or it is over
 	case w&wordDoomed != 0:
-		c.close(t)
+		c.close()
 		return
 	case w&wordExpired != 0:
 		c.word.And(^wordExpired)
@@ -464,10 +466,10 @@ func (c *Conn) settle(t *Turn) {
 }
 
 // abort ends c now, or as soon as its task lets go of it. Loop only.
-func (c *Conn) abort(t *Turn) {
+func (c *Conn) abort() {
 	c.out.fail(ErrClosed)
 	if !c.doom() {
-		c.close(t)
+		c.close()
 		return
 	}
 	if err := c.loop.sockets.Abort(c.fd); err != nil {
@@ -479,10 +481,10 @@ func (c *Conn) abort(t *Turn) {
 // Cut asks the loop to end the connection, whoever owns it. Any goroutine.
 func (c *Conn) Cut() { c.loop.post(op{c, opCut}) }
 
-// Close closes the connection at once. Only the loop that owns it.
-func (c *Conn) Close(t *Turn) { c.close(t) }
+// Close closes the connection at once. Only the loop that owns it, as the Turn shows.
+func (c *Conn) Close(*Turn) { c.close() }
 
-func (c *Conn) close(t *Turn) {
+func (c *Conn) close() {
 	w := c.word.Load()
 	if w&wordClosed != 0 {
 		return
@@ -511,7 +513,7 @@ func (c *Conn) ready(t *Turn, r Ready) {
 		set |= wordWritable
 	}
 	c.note(set)
-	if c.condemned(t) {
+	if c.condemned() {
 		return
 	}
 	// After the note: a writer whose write came short sees the note, or else its output is seen here.
@@ -523,11 +525,11 @@ func (c *Conn) ready(t *Turn, r Ready) {
 
 // condemned closes c if its task has released it doomed, and says whether it did. The task has posted that, but an event or a
 // timer may be first, and must not serve it once more. Loop only.
-func (c *Conn) condemned(t *Turn) bool {
+func (c *Conn) condemned() bool {
 	if c.word.Load()&(wordDoomed|taskOwned) != wordDoomed {
 		return false
 	}
-	c.close(t)
+	c.close()
 	return true
 }
 
@@ -568,7 +570,7 @@ func (c *Conn) input(t *Turn) {
 		if c.out.waits() {
 			// Drained comes first: who does not read is not read from. It does not come for what is held, or failed.
 			if err := c.Flush(); err != nil {
-				c.fail(t, err)
+				c.fail(err)
 				return
 			} else if c.out.waits() {
 				return

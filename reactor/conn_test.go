@@ -96,8 +96,7 @@ func TestReadDeadlines(t *testing.T) {
 		var mu sync.Mutex
 		var expired []time.Duration // guarded by mu
 		begun := time.Now()         // guarded by mu
-		var m *sim
-		m = newSim(t, seed, reactortest.Faults{Early: float64(seed%3) / 8, Stale: 0.2}, simConfig{}, &script{
+		m := newSim(t, seed, reactortest.Faults{Early: float64(seed%3) / 8, Stale: 0.2}, simConfig{}, &script{
 			opened: func(c *channel) { c.SetReadTimeout(nil, 10*time.Second) },
 			input: func(c *channel, t *reactor.Turn, p []byte) bool {
 				c.Claim()

@@ -152,7 +152,7 @@ func (l *Loop) run(t *Turn) {
 		}
 		n, err := l.poller.Wait(t.events[:], timeout)
 		if err != nil {
-			l.fail(t, err)
+			l.fail(err)
 			return
 		}
 		t.next, t.n = 0, n
@@ -189,7 +189,7 @@ func (l *Loop) runPosted(t *Turn) bool {
 		case opSettle:
 			o.conn.settle(t)
 		case opCut:
-			o.conn.abort(t)
+			o.conn.abort()
 		case opSchedule:
 		case opDrain:
 			// One by one, since each may give the loop away.
@@ -199,7 +199,7 @@ func (l *Loop) runPosted(t *Turn) bool {
 				o.conn.proto.Draining(t)
 			}
 		case opAbort:
-			l.each(func(c *Conn) { c.abort(t) })
+			l.each(func(c *Conn) { c.abort() })
 		case opStop:
 			l.closeDead()
 			l.end(l.poller.Close())
@@ -279,9 +279,9 @@ func (l *Loop) closeDead() {
 }
 
 // fail ends the loop when its poller no longer works, which no system does without a defect: its connections are lost.
-func (l *Loop) fail(t *Turn, err error) {
+func (l *Loop) fail(err error) {
 	l.reactor.config.Fault("reactor: wait", err)
-	l.each(func(c *Conn) { c.abort(t) })
+	l.each(func(c *Conn) { c.abort() })
 	l.closeDead()
 	l.end(l.poller.Close())
 }

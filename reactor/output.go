@@ -312,7 +312,7 @@ func (c *Conn) drain(t *Turn) bool {
 	}
 	if err := q.err; err != nil {
 		o.mu.Unlock()
-		c.fail(t, err)
+		c.fail(err)
 		return false
 	}
 	stalled := q.stall.Load()
@@ -331,7 +331,7 @@ func (c *Conn) drain(t *Turn) bool {
 	case after == nil:
 		return c.drained(t)
 	case after.err != nil:
-		c.fail(t, after.err)
+		c.fail(after.err)
 		return false
 	}
 	return true

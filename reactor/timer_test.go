@@ -63,7 +63,6 @@ func (w *clockwork) remove(c *Conn) {
 // advance moves both to tick to, and compares what fires. How often the wheel had something to do is returned.
 func (w *clockwork) advance(to int64) (looks int) {
 	w.t.Helper()
-	var fired []*Conn
 	for looks = 0; w.wheel.next <= to; looks++ {
 		// One look at a time, so that what fires too late within a long gap is seen.
 		at := w.wheel.next
@@ -75,7 +74,6 @@ func (w *clockwork) advance(to int64) (looks int) {
 				w.t.Fatalf("fired, and at %d on level %d", c.wheelAt.Load(), c.timer.level)
 			}
 			delete(w.due, c)
-			fired = append(fired, c)
 		}
 		if w.wheel.next <= at {
 			w.t.Fatalf("at %d, next is %d", at, w.wheel.next)
