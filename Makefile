@@ -13,7 +13,7 @@ RACEFLAGS ?=
 # then reported as a failure (go.dev/issue/75804). Inputs that fail are kept in testdata/fuzz and are to be committed.
 FUZZTIME ?= 30000x
 
-# For cross: every system with its usual processor, and each other kind of processor that something depends on (32-bit
+# For crossvet and cross: every system with its usual processor, and each other kind of processor that something depends on (32-bit
 # integers, alignment of 64-bit atomics) on two systems.
 PLATFORMS ?= linux/amd64 darwin/amd64 freebsd/amd64 netbsd/amd64 openbsd/amd64 dragonfly/amd64 windows/amd64 \
              linux/arm64 darwin/arm64 freebsd/arm64 netbsd/arm64 openbsd/arm64 windows/arm64 \
@@ -26,7 +26,7 @@ POLICIES   ?= pool inline
 ADDR       ?= 127.0.0.1:18080
 
 .DEFAULT_GOAL := help
-.PHONY: help test race lint shape cross fuzz bench conformance ci
+.PHONY: help test race lint shape crossvet cross fuzz bench conformance ci
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -43,11 +43,16 @@ lint: ## run the linters and formatters that .golangci.yml names
 shape: ## print what is long, nested or said twice; never fails
 	$(GOLANGCI_LINT) run --enable-only=gocognit,nestif,funlen,dupl --uniq-by-line=false --issues-exit-code=0 ./...
 
-cross: ## vet, and compile the tests, for every system of PLATFORMS
+crossvet: ## vet for every system of PLATFORMS
+	@for platform in $(PLATFORMS); do \
+		echo "vet $$platform" && GOOS=$${platform%/*} GOARCH=$${platform#*/} CGO_ENABLED=0 $(GO) vet ./... || exit 1; \
+	done
+
+cross: crossvet ## the same, and compile the tests
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && for platform in $(PLATFORMS); do \
-		export GOOS=$${platform%/*} GOARCH=$${platform#*/} CGO_ENABLED=0 && echo "$$platform" && \
-		$(GO) vet ./... && mkdir -p "$$dir/$$platform" && $(GO) test -c -o "$$dir/$$platform/" ./... || exit 1; \
-		rm -rf "$${dir:?}/$$platform"; \
+		echo "compile $$platform" && mkdir "$$dir/tests" && \
+		GOOS=$${platform%/*} GOARCH=$${platform#*/} CGO_ENABLED=0 $(GO) test -c -o "$$dir/tests/" ./... || exit 1; \
+		rm -rf "$$dir/tests"; \
 	done
 
 fuzz: ## try FUZZTIME new inputs on every fuzz target
