@@ -7,10 +7,10 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"runtime"
 	"strings"
 	"testing"
-	"time"
+
+	"go.uber.org/goleak"
 )
 
 // TestMain fails a run that leaves goroutines or descriptors behind, and is the entry of the programs that some tests run
@@ -52,32 +52,17 @@ func openDescriptors() map[string]string {
 	return open
 }
 
-// leaks reports what is still there, and is 1 if anything is. What ends by itself gets a moment to do so: the goroutines of
-// a closed connection of http.Client, say, have been told, but may not have run yet.
+// leaks reports what is still there, and is 1 if anything is. What ends by itself gets a moment to do so.
 func leaks(before map[string]string) int {
-	deadline := time.Now().Add(5 * time.Second)
-	for {
-		goroutines, descriptors := leakedGoroutines(), leakedDescriptors(before)
-		if len(goroutines) == 0 && len(descriptors) == 0 {
-			return 0
-		}
-		if time.Now().After(deadline) {
-			fmt.Printf("leaked %d goroutines and %d descriptors\n%s\n%s\n", len(goroutines), len(descriptors),
-				strings.Join(goroutines, "\n\n"), strings.Join(descriptors, "\n"))
-			return 1
-		}
-		time.Sleep(10 * time.Millisecond)
+	if err := goleak.Find(); err != nil {
+		fmt.Println(err)
+		return 1
 	}
-}
-
-func leakedGoroutines() (leaked []string) {
-	buf := make([]byte, 1<<20)
-	for g := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-		if !strings.Contains(g, "TestMain(") && !strings.Contains(g, "signal.loop") && !strings.Contains(g, "signal_recv") {
-			leaked = append(leaked, g)
-		}
+	if left := leakedDescriptors(before); len(left) > 0 {
+		fmt.Printf("leaked descriptors:\n%s\n", strings.Join(left, "\n"))
+		return 1
 	}
-	return leaked
+	return 0
 }
 
 func leakedDescriptors(before map[string]string) (leaked []string) {
