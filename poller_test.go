@@ -100,6 +100,7 @@ func testPoller(t *testing.T, system pollerSystem) {
 		{"writable waits for Rearm from another goroutine", testPollerRearmElsewhere},
 		{"the peer's close comes with unread data", testPollerPeerClosed},
 		{"the peer's close is reported unarmed", testPollerPeerClosedUnarmed},
+		{"the end is found however it comes", testPollerEnd},
 		{"the other half of a half-closed connection works", testPollerHalfClose},
 		{"a reset is a hangup", testPollerReset},
 		{"a reset is reported unarmed", testPollerResetUnarmed},
@@ -584,6 +585,41 @@ func testPollerPeerClosedUnarmed(r *pollerRig) {
 	r.seen(c, reactor.PeerClosed|reactor.Readable)
 }
 
+func testPollerEnd(r *pollerRig) {
+	p := make([]byte, 100)
+	for i := range 100 {
+		c := r.add()
+		r.send(c, "goodbye")
+		if i%2 == 0 {
+			r.arrived(c)
+		}
+		r.check(c.peer.CloseWrite())
+		for got := 0; ; {
+			r.forget(c)
+			r.seen(c, reactor.Readable)
+			n, err := r.Read(c.fd, p)
+			got += n
+			if errors.Is(err, io.EOF) {
+				if got != 7 {
+					r.Errorf("%d bytes before the end", got)
+				}
+				break
+			}
+			if err != nil && !errors.Is(err, reactor.ErrAgain) {
+				r.Fatal(err)
+			}
+			if n > 0 && r.ready[c.token]&reactor.PeerClosed != 0 {
+				// A short read is no proof any more that the end was reached, and its report may have been this one.
+				if n, err := r.Read(c.fd, p); n == 0 && errors.Is(err, io.EOF) {
+					break
+				}
+			}
+			r.check(r.poller.Rearm(c.fd, reactor.Readable))
+		}
+		r.close(c)
+	}
+}
+
 func testPollerHalfClose(r *pollerRig) {
 	c := r.add()
 	r.send(c, "question")
@@ -953,10 +989,10 @@ func testPollerTimeoutStale(r *pollerRig) {
 		r.wait(10 * time.Millisecond)
 	}
 	r.receive(c, "hello")
+	start := time.Now()
 	timer := time.AfterFunc(100*time.Millisecond, r.wake)
 	defer timer.Stop()
 	before := r.waits
-	start := time.Now()
 	for time.Since(start) < 100*time.Millisecond-r.system.granularity {
 		r.wait(-1)
 	}

@@ -27,7 +27,8 @@ var _ reactor.Poller = (*poller)(nil)
 //
 // So Rearm is one system call and never has to cancel what another goroutine asked. The answers are about levels, not
 // edges: what was there already when a poll was asked is reported, so a late Rearm is no race. That a level which
-// stays, the end of the stream, doesn't make the loop spin is because nothing asks for it again once it was reported.
+// stays, the end of the stream, doesn't make the loop spin is because only Rearm asks for it again once it was reported,
+// and not even that once a read has met it. (Under Wine a read may find nothing for a moment after the report.)
 //
 // An owner mostly arms reading again before the loop is back in Wait. Only where it hasn't does the next Wait ask the
 // poll for the end, which must be reported whether or not reading is armed. It would be simpler to have that out
@@ -78,7 +79,8 @@ type registration struct {
 
 	mu      sync.Mutex
 	deleted bool // no more reports, no more polls
-	ended   bool // the peer's end was reported, and is not to be watched for again
+	ended   bool // the end of the stream was reported since the last Rearm
+	met     bool // a read has met it, and nobody wants to hear of it again
 	out     int  // how many polls are out
 	polls   [pollKinds]afdPoll
 }
@@ -203,6 +205,7 @@ func (p *poller) Rearm(fd reactor.FD, dir reactor.Ready) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if dir&reactor.Readable != 0 {
+		r.ended = false
 		if err := r.ask(pollRead); err != nil {
 			return err
 		}
@@ -222,7 +225,7 @@ func (r *registration) ask(kind pollKind) error {
 	var events uint32 = afdLocalClose
 	switch kind {
 	case pollRead:
-		if events |= afdReceive | afdAccept; !r.ended && !r.polls[pollEnd].out {
+		if events |= afdReceive | afdAccept; !r.met && !r.polls[pollEnd].out {
 			events |= afdDisconnect
 		}
 	case pollWrite:
@@ -270,6 +273,16 @@ func (p *poller) Del(fd reactor.FD) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.del()
+}
+
+// metEnd notes that a read of fd has met the end of the stream, or that the connection has failed.
+func metEnd(fd reactor.FD) {
+	if v, ok := registrations.Load(fd); ok {
+		r := v.(*registration)
+		r.mu.Lock()
+		r.met = true
+		r.mu.Unlock()
+	}
 }
 
 // hangup reports Hangup for fd if it is registered somewhere. AFD says nothing of what this side has ended itself.
@@ -330,7 +343,7 @@ func (p *poller) Wait(events []reactor.Event, timeout time.Duration) (int, error
 func (p *poller) waitEnds() {
 	for i, r := range p.fired {
 		r.mu.Lock()
-		if !r.polls[pollRead].out && !r.ended {
+		if !r.polls[pollRead].out && !r.ended && !r.met {
 			// Where this fails the reset poll has failed, too, or reading will.
 			_ = r.ask(pollEnd)
 		}

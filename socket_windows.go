@@ -23,14 +23,18 @@ type sockets struct{}
 func newSockets() reactor.Sockets { return sockets{} }
 
 func (sockets) Read(fd reactor.FD, p []byte) (int, error) {
-	return recv("recv", fd, p, 0)
+	n, err := recv(fd, p, 0)
+	if n == 0 && err != reactor.ErrAgain { //nolint:errorlint // recv returns the value itself
+		metEnd(fd)
+	}
+	return n, err
 }
 
 func (sockets) Peek(fd reactor.FD) (int, error) {
-	return recv("recv", fd, make([]byte, 1), windows.MSG_PEEK)
+	return recv(fd, make([]byte, 1), windows.MSG_PEEK)
 }
 
-func recv(call string, fd reactor.FD, p []byte, flags int) (int, error) {
+func recv(fd reactor.FD, p []byte, flags int) (int, error) {
 	for {
 		n, errno := sysRecv(windows.Handle(fd), p, flags)
 		switch {
@@ -39,7 +43,7 @@ func recv(call string, fd reactor.FD, p []byte, flags int) (int, error) {
 		case errno == 0:
 			return 0, io.EOF
 		case errno != windows.WSAEINTR:
-			return 0, socketError(call, errno)
+			return 0, socketError("recv", errno)
 		}
 	}
 }
