@@ -122,9 +122,9 @@ func (l *listener) acceptNext(s windows.Handle) (a reactor.Accepted, busy bool, 
 	default:
 		return a, false, os.NewSyscallError("accept", errno)
 	}
-	if sysNonblock(fd) != nil {
+	if alive := sysNonblock(fd) == nil; !alive {
 		_ = windows.Closesocket(fd)
-		return a, true, nil // gone already
+		return a, true, nil
 	}
 	if l.tcp {
 		setOptions(fd)

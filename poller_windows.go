@@ -376,15 +376,12 @@ func (q *afdPoll) answered() reactor.Ready {
 		return 0
 	}
 	const gone = reactor.Hangup | reactor.Readable | reactor.Writable
+	// A poll that was cancelled, though not by us, is like an answer without events: a reason to ask again.
 	var events uint32
-	switch q.iosb.Status { //exhaustive:ignore
-	case windows.STATUS_SUCCESS:
-		if q.info.handles > 0 {
-			events = q.info.events
-		}
-	case windows.STATUS_CANCELLED:
-		// Not by us. Like an answer without events it is a reason to ask again.
-	default:
+	switch status := q.iosb.Status; {
+	case status == windows.STATUS_SUCCESS && q.info.handles > 0:
+		events = q.info.events
+	case status != windows.STATUS_SUCCESS && status != windows.STATUS_CANCELLED:
 		return gone
 	}
 	ended := events&afdDisconnect != 0
