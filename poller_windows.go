@@ -27,8 +27,9 @@ var _ reactor.Poller = (*poller)(nil)
 //
 // So Rearm is one system call and never has to cancel what another goroutine asked. The answers are about levels, not
 // edges: what was there already when a poll was asked is reported, so a late Rearm is no race. That a level which
-// stays, the end of the stream, doesn't make the loop spin is because only Rearm asks for it again once it was reported,
-// and not even that once a read has met it. (Under Wine a read may find nothing for a moment after the report.)
+// stays, the end of the stream, doesn't make the loop spin is because only Rearm asks for it again once it was
+// reported, and not even that once a read has met it. (Under Wine a read may find nothing for a moment after the
+// report.)
 //
 // An owner mostly arms reading again before the loop is back in Wait. Only where it hasn't does the next Wait ask the
 // poll for the end, which must be reported whether or not reading is armed. It would be simpler to have that out
