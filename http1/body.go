@@ -18,7 +18,8 @@ import (
 // is used up, so that what nobody reads stays in the kernel and holds the peer back.
 //
 // Any goroutine of the handler may read it, one at a time; mu is what makes the others, and those that come too late,
-// harmless. The channel's input belongs to the body from the start of the handler to letGo.
+// harmless. The channel's input belongs to the body from the start of the handler to letGo. A request without content has
+// none, and a nil *body has nothing left.
 type body struct {
 	mu       sync.Mutex
 	channel  *channel        // nil after letGo
@@ -99,6 +100,9 @@ func (b *body) unlock() {
 
 // letGo makes b forget the channel. What was not read is the channel's.
 func (b *body) letGo() {
+	if b == nil {
+		return
+	}
 	b.mu.Lock()
 	b.channel = nil
 	b.closed = true
@@ -256,7 +260,7 @@ const (
 // interrupt ends a Read that a goroutine of the handler is still in, now that the handler has returned, and lets no other one
 // begin: the channel's input is the channel's again. On the owner of the channel.
 func (b *body) interrupt() {
-	if b.channel == nil {
+	if b == nil || b.channel == nil {
 		return
 	}
 	// Not by Lock: the deadline is a timer's work, and time stands still in a bubble whose goroutines wait for a mutex.
@@ -277,6 +281,9 @@ func (b *body) interrupt() {
 // remains looks at what is left, without reading. While a goroutine of the handler reads, it can't tell, and takes it that
 // the reader will come to the end.
 func (b *body) remains() remainder {
+	if b == nil {
+		return nothingLeft
+	}
 	if !b.mu.TryLock() {
 		return someLeft
 	}

@@ -18,12 +18,25 @@ type requestContext struct {
 	base    context.Context
 	channel *channel
 
-	mu       sync.Mutex
-	err      error
-	done     chan struct{} // made when first asked for; closed when err is set
+	mu    sync.Mutex
+	err   error
+	asked *askedContext // nil until somebody asks for something of it
+}
+
+// An askedContext is what a requestContext has only when it is asked for it. Guarded by the requestContext's mu.
+type askedContext struct {
+	done     chan struct{} // closed when err is set
 	unfollow func() bool   // stops following base
 	after    map[*afterFunc]struct{}
-	local    net.Addr // found when first asked for, while the connection is the request's
+	local    net.Addr // found while the connection is the request's
+}
+
+// ask returns c.asked. Under mu.
+func (c *requestContext) ask() *askedContext {
+	if c.asked == nil {
+		c.asked = new(askedContext)
+	}
+	return c.asked
 }
 
 type afterFunc struct{ f func() }
@@ -35,21 +48,22 @@ func (c *requestContext) Deadline() (time.Time, bool) { return c.base.Deadline()
 func (c *requestContext) Done() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.done == nil {
-		c.done = make(chan struct{})
+	asked := c.ask()
+	if asked.done == nil {
+		asked.done = make(chan struct{})
 		if c.err != nil {
-			close(c.done)
+			close(asked.done)
 		} else {
-			c.follow()
+			c.follow(asked)
 		}
 	}
-	return c.done
+	return asked.done
 }
 
 // follow makes c end with its base. Under mu.
-func (c *requestContext) follow() {
-	if c.unfollow == nil && c.base.Done() != nil {
-		c.unfollow = context.AfterFunc(c.base, func() { c.cancel(c.base.Err()) })
+func (c *requestContext) follow(asked *askedContext) {
+	if asked.unfollow == nil && c.base.Done() != nil {
+		asked.unfollow = context.AfterFunc(c.base, func() { c.cancel(c.base.Err()) })
 	}
 }
 
@@ -82,15 +96,16 @@ func (c *requestContext) Value(key any) any {
 func (c *requestContext) localAddr() net.Addr {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.local == nil {
-		c.local = c.channel.listener.addr
+	asked := c.ask()
+	if asked.local == nil {
+		asked.local = c.channel.listener.addr
 		if find := c.channel.listener.LocalAddr; find != nil && c.err == nil {
 			if a := find(c.channel.FD(), c.channel.listener.network); a != nil {
-				c.local = a
+				asked.local = a
 			}
 		}
 	}
-	return c.local
+	return asked.local
 }
 
 // AfterFunc is what the context package looks for when a context is derived from c: f runs in its own goroutine when c is
@@ -102,17 +117,18 @@ func (c *requestContext) AfterFunc(f func()) (stop func() bool) {
 		go f()
 		return func() bool { return false }
 	}
-	c.follow()
+	asked := c.ask()
+	c.follow(asked)
 	a := &afterFunc{f}
-	if c.after == nil {
-		c.after = make(map[*afterFunc]struct{})
+	if asked.after == nil {
+		asked.after = make(map[*afterFunc]struct{})
 	}
-	c.after[a] = struct{}{}
+	asked.after[a] = struct{}{}
 	return func() bool {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		_, waiting := c.after[a]
-		delete(c.after, a)
+		_, waiting := asked.after[a]
+		delete(asked.after, a)
 		return waiting
 	}
 }
@@ -125,11 +141,16 @@ func (c *requestContext) cancel(err error) {
 		return
 	}
 	c.err = err
-	if c.done != nil {
-		close(c.done)
+	asked := c.asked
+	if asked == nil {
+		c.mu.Unlock()
+		return
 	}
-	after, unfollow := c.after, c.unfollow
-	c.after, c.unfollow = nil, nil
+	if asked.done != nil {
+		close(asked.done)
+	}
+	after, unfollow := asked.after, asked.unfollow
+	asked.after, asked.unfollow = nil, nil
 	c.mu.Unlock()
 	if unfollow != nil {
 		unfollow()

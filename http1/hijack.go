@@ -17,16 +17,17 @@ func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
-	case w.hijacked:
+	case w.hijacked != nil:
 		return nil, nil, http.ErrHijacked
 	case w.response == nil:
 		return nil, nil, errLate
 	}
+	server := w.response.x.channel.server()
 	conn, rest, err := w.response.hijack()
 	if err != nil {
 		return nil, nil, err
 	}
-	w.hijacked, w.logf = true, w.response.logf
+	w.hijacked = server
 	w.response = nil
 	w.deadlines.Lock()
 	w.channel = nil

@@ -11,18 +11,15 @@ import (
 	"github.com/waitress-go/waitress/httpparse"
 )
 
-// slabValues is how many header values fit the slab; requests with more get a slice of their own.
-const slabValues = 8
-
 // A slab is everything about one request that a handler may keep after it has returned, in one allocation. It is
 // never recycled; what it refers to that is recycled, it lets go of when the request is done.
 type slab struct {
 	request http.Request
 	url     url.URL
 	ctx     requestContext
-	body    body
+	body    *body // nil without content
 	writer  writer
-	values  [slabValues]string
+	value   [1]string // of the header, if it has just one besides Host
 }
 
 // newSlab makes the request for head, whose bytes are in buf[:n]. The error is a *httpparse.SyntaxError.
@@ -69,13 +66,15 @@ func (ch *channel) newSlab(head *httpparse.Head, buf []byte) (*slab, error) {
 	case head.Chunked:
 		r.ContentLength = -1
 		r.TransferEncoding = []string{"chunked"}
-		r.Body = &s.body
+		s.body = new(body)
+		r.Body = s.body
 		if head.Trailer && !s.setTrailer() {
 			return nil, errTrailer
 		}
 	case head.ContentLength > 0:
 		r.ContentLength = head.ContentLength
-		r.Body = &s.body
+		s.body = new(body)
+		r.Body = s.body
 	default:
 		r.Body = http.NoBody
 	}
@@ -133,12 +132,13 @@ func parseTarget(method, target string) (*url.URL, error) {
 // setHeader fills the header map as net/http does: without Host; without Transfer-Encoding, and without Trailer and
 // Content-Length where the body is chunked.
 func (s *slab) setHeader(head *httpparse.Head, text string) {
-	values := s.values[:]
-	if n := len(head.Fields); n > len(values) {
+	values := s.value[:]
+	if n := len(head.Fields); n > 2 || n == 2 && !head.HasHost {
 		values = make([]string, n)
 	}
 	h := make(http.Header, len(head.Fields))
-	for i, f := range head.Fields {
+	i := 0
+	for _, f := range head.Fields {
 		var name string
 		switch f.ID {
 		case httpparse.NameHost, httpparse.NameTransferEncoding:
@@ -155,6 +155,7 @@ func (s *slab) setHeader(head *httpparse.Head, text string) {
 		}
 		values[i] = value
 		h[name] = values[i : i+1 : i+1]
+		i++
 	}
 	// RFC 9111 §5.4, as net/http reads it.
 	if p := h["Pragma"]; len(p) > 0 && p[0] == "no-cache" {

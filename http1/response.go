@@ -37,9 +37,8 @@ var errLate = errors.New("http1: ResponseWriter used after its handler returned"
 // Deadlines have a lock of their own: a Write that waits holds mu, and a deadline is what ends it.
 type writer struct {
 	mu       sync.Mutex
-	response *response                        // nil after letGo and Hijack; guarded by mu
-	hijacked bool                             // guarded by mu
-	logf     func(format string, args ...any) // after Hijack
+	response *response // nil after letGo and Hijack; guarded by mu
+	hijacked *Server   // whose connection it was, after Hijack; guarded by mu
 
 	deadlines sync.Mutex
 	channel   *channel // nil after letGo; guarded by deadlines
@@ -72,7 +71,7 @@ func (w *writer) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.response == nil {
-		if w.hijacked && len(p) > 0 {
+		if w.hijacked != nil && len(p) > 0 {
 			w.misuse("Write")
 		}
 		return 0, w.over()
@@ -93,14 +92,14 @@ func (w *writer) WriteHeader(code int) {
 	switch {
 	case w.response != nil:
 		w.response.writeHeader(code)
-	case w.hijacked:
+	case w.hijacked != nil:
 		w.misuse("WriteHeader")
 	}
 }
 
 // over is why there is no response. Under mu.
 func (w *writer) over() error {
-	if w.hijacked {
+	if w.hijacked != nil {
 		return http.ErrHijacked
 	}
 	return errLate
@@ -109,7 +108,7 @@ func (w *writer) over() error {
 // misuse reports a call of method after Hijack. Under mu.
 func (w *writer) misuse(method string) {
 	f := callerOf()
-	w.logf("http: response.%s on hijacked connection from %s (%s:%d)", method, f.Function, path.Base(f.File), f.Line)
+	w.hijacked.config.Logf("http: response.%s on hijacked connection from %s (%s:%d)", method, f.Function, path.Base(f.File), f.Line)
 }
 
 // Flush implements http.Flusher.
