@@ -26,16 +26,19 @@ POLICIES   ?= pool inline
 ADDR       ?= 127.0.0.1:18080
 
 .DEFAULT_GOAL := help
-.PHONY: help test race lint shape crossvet cross fuzz bench conformance ci
+.PHONY: help test race test-kqsim lint shape crossvet cross fuzz bench conformance ci
 
 help: ## print this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 test: ## run the tests
 	$(GO) test ./...
 
 race: ## run the tests with the race detector, which compiles the project's own checks in
 	$(GO) test -race $(RACEFLAGS) ./...
+
+test-kqsim: ## run the whole server's tests on the kqueue poller, over a model of kqueue that runs on Linux
+	$(GO) test -tags kqsim . ./examples/...
 
 lint: ## run the linters and formatters that .golangci.yml names
 	$(GOLANGCI_LINT) run ./...
@@ -77,4 +80,4 @@ conformance: ## run a corpus against examples/echo under each policy: CORPUS=fol
 		kill -INT $$server; wait $$server || status=1; \
 	done; rm -rf "$$dir"; exit $$status
 
-ci: test race lint cross fuzz ## what must hold before a change lands
+ci: test race test-kqsim lint cross fuzz ## what must hold before a change lands
