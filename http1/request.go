@@ -11,6 +11,10 @@ import (
 	"github.com/waitress-go/waitress/httpparse"
 )
 
+// slabValues is how many header values fit the slab: those of simple clients besides Host, and what the size class has room
+// for. Requests with more get a slice of their own.
+const slabValues = 4
+
 // A slab is everything about one request that a handler may keep after it has returned, in one allocation. It is
 // never recycled; what it refers to that is recycled, it lets go of when the request is done.
 type slab struct {
@@ -19,7 +23,7 @@ type slab struct {
 	ctx     requestContext
 	body    *body // nil without content
 	writer  writer
-	value   [1]string // of the header, if it has just one besides Host
+	values  [slabValues]string
 }
 
 // newSlab makes the request for head, whose bytes are in buf[:n]. The error is a *httpparse.SyntaxError.
@@ -132,8 +136,8 @@ func parseTarget(method, target string) (*url.URL, error) {
 // setHeader fills the header map as net/http does: without Host; without Transfer-Encoding, and without Trailer and
 // Content-Length where the body is chunked.
 func (s *slab) setHeader(head *httpparse.Head, text string) {
-	values := s.value[:]
-	if n := len(head.Fields); n > 2 || n == 2 && !head.HasHost {
+	values := s.values[:]
+	if n := len(head.Fields); n > len(values)+1 || n > len(values) && !head.HasHost {
 		values = make([]string, n)
 	}
 	h := make(http.Header, len(head.Fields))
