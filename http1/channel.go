@@ -703,11 +703,11 @@ func (x *exchange) holdEnded() {
 	}
 }
 
-// endRequest lets go of the request.
+// endRequest lets go of the request. Its writer has been let go when the handler returned, or was never given to one.
 func (ch *channel) endRequest() {
 	x := ch.x
 	if x.slab != nil {
-		x.slab.letGo()
+		x.slab.body.letGo()
 		x.slab = nil
 	}
 	if ch.at == len(ch.in) {

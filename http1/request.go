@@ -207,9 +207,3 @@ func methodOf(m string) string {
 	}
 	return m
 }
-
-// letGo ends the request: what it holds of the channel is the next request's.
-func (s *slab) letGo() {
-	s.writer.letGo()
-	s.body.letGo()
-}
