@@ -17,6 +17,10 @@ import (
 
 var _ reactor.Poller = (*poller)(nil)
 
+// kqueueMaxWait bounds the time that a Wait asks the system for: some refuse one of more than 100,000,000 seconds, and some
+// have fewer bits for it than a Duration needs.
+const kqueueMaxWait = 24 * time.Hour
+
 // A poller is one kqueue. A descriptor is in it with both filters, EV_CLEAR: edge-triggered, so that a report costs
 // nothing to acknowledge. The two filters report for themselves, also the end: that of the peer's stream comes with
 // the read filter, that of ours with the write filter, and both together are a hangup.
@@ -43,7 +47,7 @@ func newPoller() (reactor.Poller, error) {
 	}
 	p := &poller{kq: kq}
 	if err := p.wake.open(); err != nil {
-		_ = unix.Close(kq)
+		sysClose(kq)
 		return nil, err
 	}
 	// Without EV_CLEAR: it is reported until it was drained.
@@ -51,7 +55,7 @@ func newPoller() (reactor.Poller, error) {
 	change[0].set(p.wake.read, filterRead, keventAdd)
 	if err := p.change(change[:]); err != nil {
 		p.wake.close()
-		_ = unix.Close(kq)
+		sysClose(kq)
 		return nil, err
 	}
 	return p, nil
@@ -113,6 +117,7 @@ func (p *poller) Wait(events []reactor.Event, timeout time.Duration) (int, error
 		p.list = make([]kevent, len(events))
 	}
 	list := p.list[:len(events)]
+	timeout = min(timeout, kqueueMaxWait)
 	n, errno := sysKevent(p.kq, nil, list, 0)
 	if n == 0 && errno == 0 && timeout != 0 {
 		n, errno = sysKevent(p.kq, nil, list, timeout)
@@ -181,5 +186,8 @@ func (p *poller) Close() error {
 	}
 	p.closed = true
 	p.wake.close()
-	return os.NewSyscallError("close", unix.Close(p.kq))
+	if errno := sysClose(p.kq); errno != 0 {
+		return os.NewSyscallError("close", errno)
+	}
+	return nil
 }

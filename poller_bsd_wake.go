@@ -5,10 +5,8 @@
 package waitress
 
 import (
-	"errors"
 	"os"
 	"sync/atomic"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,26 +19,9 @@ type wakePipe struct {
 	full atomic.Bool
 }
 
-func (w *wakePipe) open() error {
-	var fds [2]int
-	syscall.ForkLock.RLock()
-	err := unix.Pipe(fds[:])
-	if err == nil {
-		unix.CloseOnExec(fds[0])
-		unix.CloseOnExec(fds[1])
-	}
-	syscall.ForkLock.RUnlock()
-	if err != nil {
-		return os.NewSyscallError("pipe", err)
-	}
-	w.read, w.write = fds[0], fds[1]
-	for _, fd := range fds {
-		if err := unix.SetNonblock(fd, true); err != nil {
-			w.close()
-			return os.NewSyscallError("fcntl", err)
-		}
-	}
-	return nil
+func (w *wakePipe) open() (err error) {
+	w.read, w.write, err = sysPipe()
+	return os.NewSyscallError("pipe", err)
 }
 
 // wake may be called by any goroutine.
@@ -49,8 +30,13 @@ func (w *wakePipe) wake() error {
 		return nil // whoever filled it writes, or has written
 	}
 	for {
-		if _, err := unix.Write(w.write, []byte{0}); !errors.Is(err, unix.EINTR) {
-			return os.NewSyscallError("write", err)
+		_, errno := sysWrite(w.write, []byte{0})
+		switch errno { //exhaustive:ignore
+		case 0:
+			return nil
+		case unix.EINTR:
+		default:
+			return os.NewSyscallError("write", errno)
 		}
 	}
 }
@@ -59,7 +45,7 @@ func (w *wakePipe) wake() error {
 func (w *wakePipe) drain() {
 	var p [8]byte
 	for {
-		if _, err := unix.Read(w.read, p[:]); !errors.Is(err, unix.EINTR) {
+		if _, errno := sysRead(w.read, p[:]); errno != unix.EINTR {
 			break
 		}
 	}
@@ -67,6 +53,6 @@ func (w *wakePipe) drain() {
 }
 
 func (w *wakePipe) close() {
-	unix.Close(w.read)
-	unix.Close(w.write)
+	sysClose(w.read)
+	sysClose(w.write)
 }

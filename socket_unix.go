@@ -5,7 +5,6 @@
 package waitress
 
 import (
-	"errors"
 	"io"
 	"net"
 	"os"
@@ -25,30 +24,29 @@ func newSockets() reactor.Sockets { return sockets{} }
 
 func (sockets) Read(fd reactor.FD, p []byte) (int, error) {
 	for {
-		n, errno := sysRead(int(fd), p)
-		switch {
-		case errno == 0 && n > 0:
-			return n, nil
-		case errno == 0:
-			return 0, io.EOF
-		case errno != unix.EINTR:
-			return 0, socketError("read", errno)
+		if n, errno := sysRead(int(fd), p); errno != unix.EINTR {
+			return received("read", n, errno)
 		}
 	}
 }
 
 func (sockets) Peek(fd reactor.FD) (int, error) {
 	for {
-		n, errno := sysPeek(int(fd))
-		switch {
-		case errno == 0 && n > 0:
-			return n, nil
-		case errno == 0:
-			return 0, io.EOF
-		case errno != unix.EINTR:
-			return 0, socketError("recvfrom", errno)
+		if n, errno := sysPeek(int(fd)); errno != unix.EINTR {
+			return received("recvfrom", n, errno)
 		}
 	}
+}
+
+// received is what the contract calls the result of a call that receives.
+func received(call string, n int, errno unix.Errno) (int, error) {
+	switch {
+	case errno != 0:
+		return 0, socketError(call, errno)
+	case n == 0:
+		return 0, io.EOF
+	}
+	return n, nil
 }
 
 func (sockets) Write(fd reactor.FD, p []byte) (int, error) {
@@ -64,24 +62,24 @@ func (sockets) Write(fd reactor.FD, p []byte) (int, error) {
 }
 
 func (sockets) CloseWrite(fd reactor.FD) error {
-	if err := unix.Shutdown(int(fd), unix.SHUT_WR); err != nil {
-		return socketError("shutdown", errnoOf(err))
+	if errno := sysShutdown(int(fd), unix.SHUT_WR); errno != 0 {
+		return socketError("shutdown", errno)
 	}
 	return nil
 }
 
 // Abort finds the connection gone where the peer was faster.
 func (sockets) Abort(fd reactor.FD) error {
-	if err := unix.Shutdown(int(fd), unix.SHUT_RDWR); err != nil && !errors.Is(err, unix.ENOTCONN) {
-		return os.NewSyscallError("shutdown", err)
+	if errno := sysShutdown(int(fd), unix.SHUT_RDWR); errno != 0 && errno != unix.ENOTCONN {
+		return os.NewSyscallError("shutdown", errno)
 	}
 	return nil
 }
 
 // Close is not tried again after EINTR: the descriptor is gone all the same, and its number may be another's.
 func (sockets) Close(fd reactor.FD) error {
-	if err := unix.Close(int(fd)); err != nil && !errors.Is(err, unix.EINTR) {
-		return os.NewSyscallError("close", err)
+	if errno := sysClose(int(fd)); errno != 0 && errno != unix.EINTR {
+		return os.NewSyscallError("close", errno)
 	}
 	return nil
 }
@@ -96,17 +94,6 @@ func socketError(call string, errno unix.Errno) error {
 		return &systemError{kind: reactor.ErrReset, cause: os.NewSyscallError(call, errno)}
 	}
 	return os.NewSyscallError(call, errno)
-}
-
-// errnoOf returns what package unix gave as an error: 0, or always an Errno.
-func errnoOf(err error) unix.Errno {
-	if err == nil {
-		return 0
-	}
-	if errno, ok := errors.AsType[unix.Errno](err); ok {
-		return errno
-	}
-	return unix.EINVAL
 }
 
 // localAddr returns the address that fd is bound to, as net.Conn.LocalAddr does, or nil if it has none. network is what

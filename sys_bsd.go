@@ -4,26 +4,44 @@
 
 package waitress
 
-import "golang.org/x/sys/unix"
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
 
 // acceptInherits says that an accepted connection has the TCP options of the socket that listened for it. Some of these
 // systems do that, but not all.
 const acceptInherits = false
 
-// Reads and writes go through unix, since two of these systems let a program make calls through their libc only.
-
-func sysRead(fd int, p []byte) (int, unix.Errno) {
-	n, err := unix.Read(fd, p)
-	return n, errnoOf(err)
-}
-
-func sysWrite(fd int, p []byte) (int, unix.Errno) {
-	n, err := unix.Write(fd, p)
-	return n, errnoOf(err)
-}
-
 func sysPeek(fd int) (int, unix.Errno) {
 	var p [1]byte
 	n, _, err := unix.Recvfrom(fd, p[:], unix.MSG_PEEK)
 	return n, errnoOf(err)
+}
+
+func sysClose(fd int) unix.Errno { return errnoOf(unix.Close(fd)) }
+
+// sysPipe marks the ends by calls of its own, since not each of these systems can make a pipe that is marked already, and no
+// process may be started before they are.
+func sysPipe() (read, write int, err error) {
+	var fds [2]int
+	syscall.ForkLock.RLock()
+	err = unix.Pipe(fds[:])
+	if err == nil {
+		unix.CloseOnExec(fds[0])
+		unix.CloseOnExec(fds[1])
+	}
+	syscall.ForkLock.RUnlock()
+	if err != nil {
+		return -1, -1, err
+	}
+	for _, fd := range fds {
+		if err := unix.SetNonblock(fd, true); err != nil {
+			unix.Close(fds[0])
+			unix.Close(fds[1])
+			return -1, -1, err
+		}
+	}
+	return fds[0], fds[1], nil
 }

@@ -10,6 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+func sysClose(fd int) unix.Errno { return errnoOf(unix.Close(fd)) }
+
 // sysEpollWait asks what is ready and doesn't wait, so the scheduler need not hear of it. PWAIT, because not every
 // architecture has the plain call.
 func sysEpollWait(epfd int, events []unix.EpollEvent) (int, unix.Errno) {

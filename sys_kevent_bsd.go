@@ -33,8 +33,13 @@ func (k *kevent) fd() int     { return int(k.Ident) }
 func (k *kevent) filter() int { return int(k.Filter) }
 func (k *kevent) flags() int  { return int(k.Flags) }
 
-// errno is why the connection ended, with keventEOF; 0 if it just ended.
-func (k *kevent) errno() int { return int(k.Fflags) }
+// errno is why the stream ended, with keventEOF; 0 if it just ended. With keventError it is why the change failed.
+func (k *kevent) errno() unix.Errno {
+	if k.flags()&keventError != 0 {
+		return unix.Errno(k.Data)
+	}
+	return unix.Errno(k.Fflags)
+}
 
 func sysKqueue() (int, error) {
 	fd, err := unix.Kqueue()
@@ -44,8 +49,6 @@ func sysKqueue() (int, error) {
 	return fd, err
 }
 
-// sysKevent makes changes and then waits for events, if there is room for any: not at all, for a time, or, if timeout
-// is negative, until one comes.
 func sysKevent(kq int, changes, events []kevent, timeout time.Duration) (int, unix.Errno) {
 	var ts *unix.Timespec
 	if timeout >= 0 {

@@ -6,6 +6,10 @@ package waitress
 
 import (
 	"errors"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,17 +17,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A model of kqueue over epoll, so that `go test -tags kqsim` runs the kqueue poller on Linux. It is for tests, and has
-// what matters to a poller and may go wrong in one:
+// A model of kqueue over epoll, so that `go test -tags kqsim` runs the kqueue poller on Linux. It is for tests: it does what
+// sys_unix.go says of a kqueue, and often what a kernel does rarely, as a seed says. The numbers count each of that.
 //
-//   - Each filter reports for itself. With EV_CLEAR it reports an edge; without, for as long as it is true.
-//   - State is looked at when an event is delivered, not when it happened; what finds no room stays queued.
-//   - EV_EOF comes with what is unread, and with the error in fflags if there was one.
-//   - Changes that fail end the call, or are reported as EV_ERROR where there is room. Deleting nothing is ENOENT.
-//   - Calls that wait are interrupted now and then, and some reports are of what isn't so.
+//   - A filter reports an edge with EV_CLEAR, and for as long as it is true without. State is looked at when a report is
+//     delivered, not when it happened.
+//   - Reports come in any order, and often fewer than there is room for. What is left stays queued.
+//   - EV_EOF comes with what is unread, and with the error in fflags as long as nobody was told of it; now and then such a
+//     report is an EV_ERROR.
+//   - Changes that fail end the call, or become EV_ERROR entries where there is room. Deleting nothing is ENOENT.
+//   - sysClose takes the filters of a descriptor along.
+//   - Calls are interrupted: one that waits before it has anything to report, one that changes after it has changed.
+//   - Reports are of what isn't so any more. Unless simCalm is set, any filter is reported now and then for no reason.
 
 type kevent struct {
-	ident, filt, flag, fflags int
+	ident, filt, flag int
+	fflags, data      unix.Errno
 }
 
 const (
@@ -41,22 +50,53 @@ func (k *kevent) set(fd, filter, flags int) { *k = kevent{ident: fd, filt: filte
 func (k *kevent) fd() int                   { return k.ident }
 func (k *kevent) filter() int               { return k.filt }
 func (k *kevent) flags() int                { return k.flag }
-func (k *kevent) errno() int                { return k.fflags }
 
-// How often the model interrupts a call that waits, and reports what isn't so.
-const (
-	simInterrupts = 7
-	simSpurious   = 11
+func (k *kevent) errno() unix.Errno {
+	if k.flag&keventError != 0 {
+		return k.data
+	}
+	return k.fflags
+}
+
+// simSeedVariable is the environment's variable for the seed of kqueues whose test sets none. Default: 1.
+const simSeedVariable = "WAITRESS_KQSIM_SEED"
+
+// simMaxWait is how long a call may wait: some systems refuse to wait for longer.
+const simMaxWait = 100_000_000 * time.Second
+
+var (
+	simSeed atomic.Uint64 // of kqueues to come; 0: the environment says
+	simCalm atomic.Bool   // of kqueues to come
+	simMade atomic.Uint64 // how many there were
+	simDone simCounts     // by all of them
+
+	simKqueues sync.Map // int -> *simKqueue
 )
+
+// simCounts are how often something was done.
+type simCounts struct {
+	interruptedWaits, interruptedChanges  atomic.Int64
+	shuffled                              atomic.Int64 // reports out of their order
+	leftOver                              atomic.Int64 // calls that reported less than there was and would have fitted
+	full                                  atomic.Int64 // calls whose list was smaller than what was ready
+	stale, spurious                       atomic.Int64 // reports of what isn't so any more; of a filter for no reason
+	endsUnread, endsFailed, endsAsEVError atomic.Int64 // EV_EOF with bytes unread; with an errno; what was an EV_ERROR instead
+	failedChanges                         atomic.Int64 // EV_ERROR entries for changes
+	missing                               atomic.Int64 // deletes of nothing
+	closed                                atomic.Int64 // filters that went with their descriptor
+}
 
 // A simKqueue is a kqueue; its descriptor is an epoll's.
 type simKqueue struct {
-	epfd  int
-	turns atomic.Uint32 // counts what is done at every so many
+	epfd int
+	calm bool
 
-	mu    sync.Mutex
-	notes map[simKey]*simNote
-	queue []*simNote // in the order in which they became active
+	mu     sync.Mutex
+	random *rand.Rand          // guarded by mu
+	tired  bool                // guarded by mu; the last thing it did was no use, so that the next will be
+	notes  map[simKey]*simNote // guarded by mu
+	order  []*simNote          // guarded by mu; notes, in an order that does not depend on the map's
+	queue  []*simNote          // guarded by mu; in the order in which they became active
 }
 
 type simKey struct{ fd, filter int }
@@ -64,25 +104,52 @@ type simKey struct{ fd, filter int }
 // A simNote is a registered filter.
 type simNote struct {
 	simKey
-	clear   bool
-	queued  bool
-	deleted bool
+	clear  bool
+	queued bool
+	gone   bool
 }
-
-var simKqueues sync.Map // int -> *simKqueue
 
 func sysKqueue() (int, error) {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
-	if err == nil {
-		simKqueues.Store(fd, &simKqueue{epfd: fd, notes: make(map[simKey]*simNote)})
+	if err != nil {
+		return -1, err
 	}
-	return fd, err
+	seed := simSeed.Load()
+	if seed == 0 {
+		seed = 1
+		if n, err := strconv.ParseUint(os.Getenv(simSeedVariable), 10, 64); err == nil {
+			seed = n
+		}
+	}
+	simKqueues.Store(fd, &simKqueue{
+		epfd: fd, calm: simCalm.Load(), notes: make(map[simKey]*simNote),
+		random: rand.New(rand.NewPCG(seed, simMade.Add(1))),
+	})
+	return fd, nil
+}
+
+// sysPipe makes a pair of sockets, since sysRead and sysWrite are for these only under Linux.
+func sysPipe() (read, write int, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	return fds[0], fds[1], err
+}
+
+func sysClose(fd int) unix.Errno {
+	simKqueues.Range(func(_, v any) bool {
+		v.(*simKqueue).forget(fd)
+		return true
+	})
+	simKqueues.Delete(fd)
+	return errnoOf(unix.Close(fd))
 }
 
 func sysKevent(kq int, changes, events []kevent, timeout time.Duration) (int, unix.Errno) {
 	v, ok := simKqueues.Load(kq)
-	if !ok {
+	switch {
+	case !ok:
 		return -1, unix.EBADF
+	case timeout > simMaxWait:
+		return -1, unix.EINVAL
 	}
 	q := v.(*simKqueue)
 	failed := 0
@@ -91,29 +158,60 @@ func sysKevent(kq int, changes, events []kevent, timeout time.Duration) (int, un
 		switch {
 		case errno == 0:
 		case failed < len(events):
-			events[failed] = kevent{ident: c.ident, filt: c.filt, flag: keventError, fflags: int(errno)}
+			events[failed] = kevent{ident: c.ident, filt: c.filt, flag: keventError, data: errno}
 			failed++
+			simDone.failedChanges.Add(1)
 		default:
 			return -1, errno
 		}
 	}
-	if len(events) == 0 || failed > 0 {
+	if failed > 0 {
 		return failed, 0
 	}
+	if len(changes) > 0 && q.interrupts(&simDone.interruptedChanges) {
+		return -1, unix.EINTR
+	}
+	if len(events) == 0 {
+		return 0, 0
+	}
+	if timeout != 0 && q.interrupts(&simDone.interruptedWaits) {
+		return -1, unix.EINTR
+	}
 	return q.wait(events, timeout)
+}
+
+// chance is true once in n times. Under mu.
+func (q *simKqueue) chance(n int) bool { return q.random.IntN(n) == 0 }
+
+// interrupts says whether the call is interrupted. No two in a row are, so that a test may count calls.
+func (q *simKqueue) interrupts(count *atomic.Int64) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.tired || !q.chance(8) {
+		return false
+	}
+	q.tired = true
+	count.Add(1)
+	return true
 }
 
 func (q *simKqueue) change(c kevent) unix.Errno {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if c.filt != filterRead && c.filt != filterWrite {
+		return unix.EINVAL
+	}
+	if _, err := unix.FcntlInt(uintptr(c.ident), unix.F_GETFD, 0); err != nil {
+		return errnoOf(err)
+	}
 	key := simKey{c.ident, c.filt}
+	note := q.notes[key]
 	if c.flag&keventDelete != 0 {
-		note := q.notes[key]
 		if note == nil {
+			simDone.missing.Add(1)
 			return unix.ENOENT
 		}
-		note.deleted = true
-		delete(q.notes, key)
+		q.remove(note)
 		if q.notes[simKey{c.ident, filterRead + filterWrite - c.filt}] != nil {
 			return 0
 		}
@@ -127,17 +225,40 @@ func (q *simKqueue) change(c kevent) unix.Errno {
 	if errors.Is(err, unix.EEXIST) {
 		err = unix.EpollCtl(q.epfd, unix.EPOLL_CTL_MOD, c.ident, &event)
 	}
-	if err == nil {
-		q.notes[key] = &simNote{simKey: key, clear: c.flag&keventClear != 0}
+	if err != nil {
+		return errnoOf(err)
 	}
-	return errnoOf(err)
+	if note == nil {
+		note = &simNote{simKey: key}
+		q.notes[key] = note
+		q.order = append(q.order, note)
+	}
+	note.clear = c.flag&keventClear != 0
+	return 0
+}
+
+// remove takes a note out. Under mu.
+func (q *simKqueue) remove(note *simNote) {
+	note.gone = true
+	delete(q.notes, note.simKey)
+	q.order = slices.DeleteFunc(q.order, func(n *simNote) bool { return n == note })
+}
+
+// forget is what a close of fd does. Epoll would keep it if another descriptor is of the same connection.
+func (q *simKqueue) forget(fd int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, filter := range []int{filterRead, filterWrite} {
+		if note := q.notes[simKey{fd, filter}]; note != nil {
+			q.remove(note)
+			_ = unix.EpollCtl(q.epfd, unix.EPOLL_CTL_DEL, fd, nil) // the second time there is none
+			simDone.closed.Add(1)
+		}
+	}
 }
 
 func (q *simKqueue) wait(events []kevent, timeout time.Duration) (int, unix.Errno) {
 	start := time.Now()
-	if timeout != 0 && q.turns.Add(1)%simInterrupts == 0 {
-		return -1, unix.EINTR
-	}
 	list := make([]unix.EpollEvent, 8)
 	for milliseconds := 0; ; {
 		n, err := unix.EpollWait(q.epfd, list, milliseconds)
@@ -154,7 +275,7 @@ func (q *simKqueue) wait(events []kevent, timeout time.Duration) (int, unix.Errn
 			if left <= 0 {
 				return 0, 0
 			}
-			milliseconds = int((left + time.Millisecond - 1) / time.Millisecond)
+			milliseconds = int(min((left+time.Millisecond-1)/time.Millisecond, 1<<30))
 		}
 	}
 }
@@ -173,6 +294,7 @@ func (q *simKqueue) take(list []unix.EpollEvent) {
 	}
 }
 
+// activate queues note, if there is one. Under mu.
 func (q *simKqueue) activate(note *simNote) {
 	if note != nil && !note.queued {
 		note.queued = true
@@ -180,54 +302,101 @@ func (q *simKqueue) activate(note *simNote) {
 	}
 }
 
+// deliver fills events with some of what is queued, at least with one report if there is any.
 func (q *simKqueue) deliver(events []kevent) int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	n := 0
+	room := len(events)
+	if room > 1 && q.chance(4) {
+		room = 1 + q.random.IntN(room-1)
+	}
+	n, useful := 0, false
 	var levels []*simNote
-	for len(q.queue) > 0 && n < len(events) {
-		note := q.queue[0]
-		q.queue = q.queue[1:]
-		note.queued = false
-		if note.deleted {
+	for len(q.queue) > 0 && n < room {
+		note := q.next()
+		if note.gone {
 			continue
 		}
-		flags, errno, active := note.look()
-		if !active && q.turns.Load()%simSpurious != 0 {
+		report, active := q.look(note)
+		switch {
+		case active:
+			useful = true
+		case q.tired || !q.chance(4):
 			continue
+		default:
+			simDone.stale.Add(1)
 		}
-		events[n] = kevent{ident: note.fd, filt: note.filter, flag: flags, fflags: int(errno)}
+		events[n] = report
 		n++
 		if active && !note.clear {
 			levels = append(levels, note)
 		}
 	}
+	switch {
+	case len(q.queue) > 0 && room == len(events):
+		simDone.full.Add(1)
+	case len(q.queue) > 0:
+		simDone.leftOver.Add(1)
+	}
 	for _, note := range levels {
 		q.activate(note)
+	}
+	if n < room && len(q.order) > 0 && !q.calm && !q.tired && q.chance(8) {
+		report, _ := q.look(q.order[q.random.IntN(len(q.order))])
+		events[n] = report
+		n++
+		simDone.spurious.Add(1)
+	}
+	if n > 0 {
+		q.tired = !useful
 	}
 	return n
 }
 
-// look says what the filter would report now, and whether it would.
-func (note *simNote) look() (flags int, errno unix.Errno, active bool) {
+// next takes a note out of the queue, most often not the first one. Under mu.
+func (q *simKqueue) next() *simNote {
+	i := q.random.IntN(len(q.queue))
+	if i > 0 {
+		simDone.shuffled.Add(1)
+	}
+	note := q.queue[i]
+	q.queue = slices.Delete(q.queue, i, i+1)
+	note.queued = false
+	return note
+}
+
+// look says what the filter would report now, and whether it would. Under mu.
+func (q *simKqueue) look(note *simNote) (report kevent, active bool) {
+	report = kevent{ident: note.fd, filt: note.filter}
 	fds := []unix.PollFd{{Fd: int32(note.fd), Events: unix.POLLIN | unix.POLLOUT | unix.POLLRDHUP}}
 	if _, err := unix.Poll(fds, 0); err != nil {
-		return 0, 0, false
+		return report, false
 	}
 	state := fds[0].Revents
-	if state&unix.POLLERR != 0 {
-		errno = unix.ECONNRESET
-	}
+	ended := state&(unix.POLLHUP|unix.POLLERR) != 0
 	if note.filter == filterRead {
-		if state&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR) != 0 {
-			return keventEOF, errno, true
+		ended = ended || state&unix.POLLRDHUP != 0
+		active = state&unix.POLLIN != 0
+	} else {
+		ended = ended || note.finished()
+		active = state&unix.POLLOUT != 0
+	}
+	if !ended {
+		return report, active
+	}
+	report.flag = keventEOF
+	if state&unix.POLLERR != 0 {
+		report.fflags = unix.ECONNRESET
+		simDone.endsFailed.Add(1)
+		if q.chance(4) {
+			report.flag, report.data = keventError, unix.ECONNRESET
+			simDone.endsAsEVError.Add(1)
 		}
-		return 0, 0, state&unix.POLLIN != 0
 	}
-	if state&(unix.POLLHUP|unix.POLLERR) != 0 || note.finished() {
-		return keventEOF, errno, true
+	if unread, err := unix.IoctlGetInt(note.fd, unix.SIOCINQ); err == nil && unread > 0 && note.filter == filterRead {
+		simDone.endsUnread.Add(1)
 	}
-	return 0, 0, state&unix.POLLOUT != 0
+	return report, true
 }
 
 // finished says whether this side of a TCP connection has sent its end.

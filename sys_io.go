@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 
-//go:build linux && (race || msan || asan)
+//go:build darwin || dragonfly || freebsd || netbsd || openbsd || (linux && (race || msan || asan))
 
 package waitress
 
 import "golang.org/x/sys/unix"
 
-// The detectors see what a read or a write does to memory only if unix tells them.
+// Reads and writes go through unix. Two of these systems let a program make calls through their libc only, and under Linux
+// the detectors see what a call does to memory only if unix tells them.
 
 func sysRead(fd int, p []byte) (int, unix.Errno) {
 	n, err := unix.Read(fd, p)
