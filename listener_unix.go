@@ -42,12 +42,16 @@ type listener struct {
 	optioned bool
 }
 
-// newListener returns a Listener for l, which must be a *net.TCPListener or a *net.UnixListener. It owns l from then
-// on.
+// newListener returns a Listener for l, which must be a *net.TCPListener, a *net.UnixListener or a *unixListener. It owns
+// l from then on.
 func newListener(l net.Listener) (reactor.Listener, error) {
 	ln := &listener{from: l}
 	var err error
-	switch l := l.(type) {
+	inner := l
+	if u, ok := l.(*unixListener); ok {
+		inner = u.UnixListener
+	}
+	switch l := inner.(type) {
 	case *net.TCPListener:
 		ln.tcp = true
 		if ln.control, err = l.SyscallConn(); err == nil {

@@ -23,6 +23,7 @@ const programVariable = "WAITRESS_TEST_PROGRAM"
 // programs are what tests run in processes of their own, to send them signals or limit what they may have.
 var programs = map[string]func() int{
 	"serve":   serveProgram,
+	"systemd": systemdProgram,
 	"limited": limitedProgram,
 }
 
@@ -38,7 +39,12 @@ func limitedProgram() int {
 }
 
 // serveProgram is a program as the README has it. "/wait" answers when the process gets a line on its standard input.
-func serveProgram() int {
+func serveProgram() int { return serveProgramOn("127.0.0.1:0") }
+
+// systemdProgram serves on what systemd passes.
+func systemdProgram() int { return serveProgramOn("systemd:web", "systemd:admin") }
+
+func serveProgramOn(addrs ...string) int {
 	lines := bufio.NewReader(os.Stdin)
 	err := Serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/wait" {
@@ -46,7 +52,7 @@ func serveProgram() int {
 			_, _ = lines.ReadString('\n')
 		}
 		hello(w, r)
-	}), Listen("127.0.0.1:0"), func(s *Server) { s.Logger = zap.NewNop() })
+	}), Listen(addrs...), func(s *Server) { s.Logger = zap.NewNop() })
 	if err != nil {
 		fmt.Println(err)
 		return 1
@@ -63,17 +69,19 @@ type process struct {
 	addr   string
 }
 
-// start runs a program that serves, and waits until it does.
-func start(t *testing.T, name string, limit ...string) *process {
+// start runs a program that serves, and waits until it does. prepare, if there is one, may change what is run.
+func start(t *testing.T, name string, prepare ...func(c *exec.Cmd)) *process {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := append(limit, self)
-	p := &process{Cmd: exec.CommandContext(t.Context(), args[0], args[1:]...), t: t}
+	p := &process{Cmd: exec.CommandContext(t.Context(), self), t: t}
 	p.Env = append(os.Environ(), programVariable+"="+name)
 	p.Stderr = os.Stderr
+	for _, f := range prepare {
+		f(p.Cmd)
+	}
 	if p.stdin, err = p.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}

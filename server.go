@@ -10,6 +10,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"os"
 	"runtime"
 	"sync"
 	"time"
@@ -39,11 +40,29 @@ const (
 //
 // A Server is used once: after Shutdown or Close it can't serve again.
 type Server struct {
+	// Handler answers the requests. Default: http.DefaultServeMux.
+	Handler http.Handler
+
 	// Addr is where ListenAndServe listens, "host:port". Default: ":http".
 	Addr string
 
-	// Handler answers the requests. Default: http.DefaultServeMux.
-	Handler http.Handler
+	// Listen is where ListenAndServe listens, instead of Addr: any number of addresses, of which each must be had.
+	// "host:port" is each address of the host, "*:port" all addresses, IPv4 and IPv6, "[::]:port" all of IPv6 only, and
+	// ":port" what it is in Addr; port 0 is any. "unix:/path" is a Unix socket: one that nobody listens on any more is
+	// replaced, and the path is removed when the server stops. "unix:@name" is one without a path, on Linux.
+	// "systemd:name" is the socket of that name, or "systemd" all sockets, that systemd passes. Default: Addr.
+	Listen []string
+
+	// UnixSocketPerms are the permissions of Unix sockets that have a path: who may write may connect. Default: 0600.
+	UnixSocketPerms os.FileMode
+
+	// Backlog is how many connections may wait to be accepted at each of the addresses. Default: as many as the system
+	// allows. Not on Windows.
+	Backlog int
+
+	// ReusePort lets other processes listen on the same TCP addresses (SO_REUSEPORT); the system shares the connections out
+	// among them. Not on Windows.
+	ReusePort bool
 
 	// ReadHeaderTimeout is how long a request head may take, from its first byte, or from the accept of the connection:
 	// 408 after it. Default: 10 s.
@@ -126,6 +145,7 @@ type Server struct {
 	mu         sync.Mutex
 	run        *running          // guarded by mu; made by the first Serve
 	serving    map[*serving]bool // guarded by mu
+	listeners  []inherited       // guarded by mu; those that Listeners has opened, for Restart
 	onShutdown []func()          // guarded by mu
 	noKeep     bool              // guarded by mu
 	closing    bool              // guarded by mu; Shutdown or Close was called
@@ -135,6 +155,7 @@ type Server struct {
 type serving struct {
 	accept reactor.Listener
 	engine *engine
+	http   *http1.Listener
 }
 
 // A running is what a Server is made of while it serves. Immutable, but for the engines: each is made for the first listener
@@ -275,7 +296,7 @@ func (s *Server) enter(l net.Listener) (*serving, error) {
 			}
 			r.plain = &engine{Reactor: x, localAddr: localAddr, netConn: netConn}
 		}
-		return &serving{accept, r.plain}, nil
+		return &serving{accept: accept, engine: r.plain}, nil
 	case errors.Is(err, errListenerKind):
 		if r.net == nil {
 			sockets := newNetSockets()
@@ -285,7 +306,7 @@ func (s *Server) enter(l net.Listener) (*serving, error) {
 			}
 			r.net = &engine{Reactor: x, localAddr: sockets.localAddr, tls: sockets.tlsState, sockets: sockets}
 		}
-		return &serving{newNetListener(l, r.net.sockets), r.net}, nil
+		return &serving{accept: newNetListener(l, r.net.sockets), engine: r.net}, nil
 	}
 	return nil, err
 }
@@ -308,33 +329,33 @@ func (s *Server) asHTTPServer(handler http.Handler) *http.Server {
 	}
 }
 
-func (s *Server) listen() (net.Listener, error) {
-	addr := s.Addr
-	if addr == "" {
-		addr = ":http"
-	}
-	return new(net.ListenConfig).Listen(context.Background(), "tcp", addr)
-}
-
-// ListenAndServe listens on Addr and serves until Shutdown or Close, and returns ErrServerClosed then.
+// ListenAndServe listens on Addr, or on each address of Listen, and serves until Shutdown or Close, and returns
+// ErrServerClosed then.
 func (s *Server) ListenAndServe() error {
 	if s.isClosing() {
 		return ErrServerClosed
 	}
-	l, err := s.listen()
+	listeners, err := s.Listeners()
 	if err != nil {
 		return err
 	}
-	return s.Serve(l)
+	return s.ServeAll(listeners...)
 }
 
 // Serve serves the connections that l accepts until Shutdown or Close, and returns ErrServerClosed then. It may be called
 // for several listeners at once, and closes l before it returns. l may be any net.Listener; but only the connections of a
 // *net.TCPListener or *net.UnixListener, on systems with epoll, kqueue or completion ports, are waited for by the system.
 // Any other has a goroutine that waits, and a buffer.
-func (s *Server) Serve(l net.Listener) error {
-	closeListener := l.Close // until there is one that may be called again
-	defer func() { _ = closeListener() }()
+func (s *Server) Serve(l net.Listener) error { return s.ServeAll(l) }
+
+// admit takes l, which it closes unless it can be served.
+func (s *Server) admit(l net.Listener) (_ *serving, err error) {
+	admitted := false
+	defer func() { // BaseContext may panic
+		if !admitted {
+			_ = l.Close()
+		}
+	}()
 	ctx := context.Background()
 	if s.BaseContext != nil {
 		if ctx = s.BaseContext(l); ctx == nil {
@@ -343,22 +364,32 @@ func (s *Server) Serve(l net.Listener) error {
 	}
 	v, err := s.add(l)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	closeListener = v.accept.Close
+	admitted = true
 	addr := l.Addr()
 	if addr == nil {
 		addr = noAddr{}
 	}
-	listener := s.run.http.NewListener(ctx, addr)
-	listener.LocalAddr, listener.TLS, listener.NetConn = v.engine.localAddr, v.engine.tls, v.engine.netConn
-	err = v.engine.Serve(v.accept, listener.Open)
+	v.http = s.run.http.NewListener(ctx, addr)
+	v.http.LocalAddr, v.http.TLS, v.http.NetConn = v.engine.localAddr, v.engine.tls, v.engine.netConn
+	return v, nil
+}
+
+// dismiss ends what admit began.
+func (s *Server) dismiss(v *serving) {
+	_ = v.accept.Close() // nobody waits for it
 	s.mu.Lock()
 	delete(s.serving, v)
-	closing := s.closing
 	s.mu.Unlock()
+}
+
+// serve accepts for v until its listener is closed, and says why.
+func (s *Server) serve(v *serving) error {
+	err := v.engine.Serve(v.accept, v.http.Open)
+	s.dismiss(v)
 	switch {
-	case closing:
+	case s.isClosing():
 		return ErrServerClosed
 	case err == nil:
 		return net.ErrClosed // by somebody else

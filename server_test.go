@@ -43,11 +43,16 @@ func serve(t *testing.T, s *Server) *testServer {
 
 func serveOn(t *testing.T, s *Server, l net.Listener) *testServer {
 	t.Helper()
+	return serveAll(t, s, l)
+}
+
+func serveAll(t *testing.T, s *Server, listeners ...net.Listener) *testServer {
+	t.Helper()
 	if s.Logger == nil && s.ErrorLog == nil {
 		s.Logger = zap.NewNop()
 	}
-	ts := &testServer{s, l.Addr().String(), make(chan error, 1)}
-	go func() { ts.served <- s.Serve(l) }()
+	ts := &testServer{s, listeners[0].Addr().String(), make(chan error, 1)}
+	go func() { ts.served <- s.ServeAll(listeners...) }()
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Error("Close:", err)

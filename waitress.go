@@ -15,26 +15,37 @@ import (
 // ErrServerClosed is returned by Serve and ListenAndServe after Shutdown or Close. It is http.ErrServerClosed itself.
 var ErrServerClosed = http.ErrServerClosed
 
+// defaultServeAddr is where Serve, the function, listens: every IPv4 address.
+const defaultServeAddr = "0.0.0.0:8080"
+
 // An Option changes the Server that Serve runs, before it starts.
 type Option func(*Server)
 
-// Listen sets the address to listen on, "host:port"; the default is "0.0.0.0:8080".
-func Listen(addr string) Option { return func(s *Server) { s.Addr = addr } }
+// Listen sets the addresses to listen on, as Server.Listen has them; the default is "0.0.0.0:8080".
+func Listen(addrs ...string) Option { return func(s *Server) { s.Listen = addrs } }
 
 // WithPolicy sets where handlers run.
 func WithPolicy(p Policy) Option { return func(s *Server) { s.Policy = p } }
 
 // Serve runs handler (http.DefaultServeMux if nil) on 0.0.0.0:8080, or as the options say, until the process gets
-// SIGINT or SIGTERM. It prints "Serving on http://HOST:PORT" once it listens. The first signal drains: no connection is
+// SIGINT or SIGTERM. It prints "Serving on http://HOST:PORT" for each socket once it listens. The first signal drains: no connection is
 // accepted any more, requests that have started are finished and their answers delivered, for Server.ShutdownTimeout at
 // most. A second signal closes everything at once. Serve returns nil after either, and else the reason why it could
 // not go on.
 func Serve(handler http.Handler, options ...Option) error {
-	s := &Server{Addr: "0.0.0.0:8080", Handler: handler}
+	s := &Server{Handler: handler}
 	for _, o := range options {
 		o(s)
 	}
-	l, err := s.listen()
+	return s.runUntilSignal()
+}
+
+// runUntilSignal is Serve, the function, for a Server that has been adjusted.
+func (s *Server) runUntilSignal() error {
+	if s.Addr == "" && len(s.Listen) == 0 {
+		s.Addr = defaultServeAddr
+	}
+	listeners, err := s.Listeners()
 	if err != nil {
 		return err
 	}
@@ -43,8 +54,10 @@ func Serve(handler http.Handler, options ...Option) error {
 	defer signal.Stop(signals)
 
 	served := make(chan error, 1)
-	go func() { served <- s.Serve(l) }()
-	fmt.Printf("Serving on http://%s\n", l.Addr())
+	go func() { served <- s.ServeAll(listeners...) }()
+	for _, l := range listeners {
+		fmt.Println("Serving on", listenerURL(l))
+	}
 
 	select {
 	case err := <-served:
