@@ -18,7 +18,7 @@ import (
 )
 
 // A model of kqueue over epoll, so that `go test -tags kqsim` runs the kqueue poller on Linux. It is for tests: it does what
-// sys_unix.go says of a kqueue, and often what a kernel does rarely, as a seed says. The numbers count each of that.
+// sys_unix.go says of a kqueue, and often what a kernel does rarely, as a seed says. simDone counts it.
 //
 //   - A filter reports an edge with EV_CLEAR, and for as long as it is true without. State is looked at when a report is
 //     delivered, not when it happened.
@@ -28,7 +28,7 @@ import (
 //   - Changes that fail end the call, or become EV_ERROR entries where there is room. Deleting nothing is ENOENT.
 //   - sysClose takes the filters of a descriptor along.
 //   - Calls are interrupted: one that waits before it has anything to report, one that changes after it has changed.
-//   - Reports are of what isn't so any more. Unless simCalm is set, any filter is reported now and then for no reason.
+//   - Unless simCalm is set, reports are of what isn't so any more, and any filter is reported now and then for no reason.
 
 type kevent struct {
 	ident, filt, flag int
@@ -68,23 +68,37 @@ var (
 	simSeed atomic.Uint64 // of kqueues to come; 0: the environment says
 	simCalm atomic.Bool   // of kqueues to come
 	simMade atomic.Uint64 // how many there were
-	simDone simCounts     // by all of them
 
 	simKqueues sync.Map // int -> *simKqueue
 )
 
-// simCounts are how often something was done.
-type simCounts struct {
-	interruptedWaits, interruptedChanges  atomic.Int64
-	shuffled                              atomic.Int64 // reports out of their order
-	leftOver                              atomic.Int64 // calls that reported less than there was and would have fitted
-	full                                  atomic.Int64 // calls whose list was smaller than what was ready
-	stale, spurious                       atomic.Int64 // reports of what isn't so any more; of a filter for no reason
-	endsUnread, endsFailed, endsAsEVError atomic.Int64 // EV_EOF with bytes unread; with an errno; what was an EV_ERROR instead
-	failedChanges                         atomic.Int64 // EV_ERROR entries for changes
-	missing                               atomic.Int64 // deletes of nothing
-	closed                                atomic.Int64 // filters that went with their descriptor
+// A simDeed is something that the model does now and then.
+type simDeed int
+
+const (
+	simInterruptedWait simDeed = iota
+	simInterruptedChange
+	simShuffled     // a report out of its order
+	simLeftOver     // a call that reported less than there was and would have fitted
+	simFull         // a call whose list was smaller than what was ready
+	simStale        // a report of what isn't so any more
+	simSpurious     // a report for no reason
+	simEndUnread    // EV_EOF with bytes unread
+	simEndFailed    // EV_EOF with an errno
+	simErrorReport  // EV_ERROR instead of that
+	simFailedChange // an EV_ERROR entry for a change
+	simNoEntry      // a delete of nothing
+	simClosed       // a filter that went with its descriptor
+	simDeeds
+)
+
+var simDeedNames = [simDeeds]string{
+	"interrupted wait", "interrupted change", "shuffled", "left over", "list full", "stale report", "spurious report",
+	"end with unread bytes", "end with errno", "EV_ERROR report", "EV_ERROR of a change", "ENOENT", "filter closed",
 }
+
+// simDone counts what the model has done.
+var simDone [simDeeds]atomic.Int64
 
 // A simKqueue is a kqueue; its descriptor is an epoll's.
 type simKqueue struct {
@@ -160,7 +174,7 @@ func sysKevent(kq int, changes, events []kevent, timeout time.Duration) (int, un
 		case failed < len(events):
 			events[failed] = kevent{ident: c.ident, filt: c.filt, flag: keventError, data: errno}
 			failed++
-			simDone.failedChanges.Add(1)
+			simDone[simFailedChange].Add(1)
 		default:
 			return -1, errno
 		}
@@ -168,13 +182,13 @@ func sysKevent(kq int, changes, events []kevent, timeout time.Duration) (int, un
 	if failed > 0 {
 		return failed, 0
 	}
-	if len(changes) > 0 && q.interrupts(&simDone.interruptedChanges) {
+	if len(changes) > 0 && q.interrupts(simInterruptedChange) {
 		return -1, unix.EINTR
 	}
 	if len(events) == 0 {
 		return 0, 0
 	}
-	if timeout != 0 && q.interrupts(&simDone.interruptedWaits) {
+	if timeout != 0 && q.interrupts(simInterruptedWait) {
 		return -1, unix.EINTR
 	}
 	return q.wait(events, timeout)
@@ -184,14 +198,14 @@ func sysKevent(kq int, changes, events []kevent, timeout time.Duration) (int, un
 func (q *simKqueue) chance(n int) bool { return q.random.IntN(n) == 0 }
 
 // interrupts says whether the call is interrupted. No two in a row are, so that a test may count calls.
-func (q *simKqueue) interrupts(count *atomic.Int64) bool {
+func (q *simKqueue) interrupts(deed simDeed) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.tired || !q.chance(8) {
 		return false
 	}
 	q.tired = true
-	count.Add(1)
+	simDone[deed].Add(1)
 	return true
 }
 
@@ -208,7 +222,7 @@ func (q *simKqueue) change(c kevent) unix.Errno {
 	note := q.notes[key]
 	if c.flag&keventDelete != 0 {
 		if note == nil {
-			simDone.missing.Add(1)
+			simDone[simNoEntry].Add(1)
 			return unix.ENOENT
 		}
 		q.remove(note)
@@ -252,7 +266,7 @@ func (q *simKqueue) forget(fd int) {
 		if note := q.notes[simKey{fd, filter}]; note != nil {
 			q.remove(note)
 			_ = unix.EpollCtl(q.epfd, unix.EPOLL_CTL_DEL, fd, nil) // the second time there is none
-			simDone.closed.Add(1)
+			simDone[simClosed].Add(1)
 		}
 	}
 }
@@ -321,10 +335,10 @@ func (q *simKqueue) deliver(events []kevent) int {
 		switch {
 		case active:
 			useful = true
-		case q.tired || !q.chance(4):
+		case q.calm || q.tired || !q.chance(4):
 			continue
 		default:
-			simDone.stale.Add(1)
+			simDone[simStale].Add(1)
 		}
 		events[n] = report
 		n++
@@ -334,9 +348,9 @@ func (q *simKqueue) deliver(events []kevent) int {
 	}
 	switch {
 	case len(q.queue) > 0 && room == len(events):
-		simDone.full.Add(1)
+		simDone[simFull].Add(1)
 	case len(q.queue) > 0:
-		simDone.leftOver.Add(1)
+		simDone[simLeftOver].Add(1)
 	}
 	for _, note := range levels {
 		q.activate(note)
@@ -345,7 +359,7 @@ func (q *simKqueue) deliver(events []kevent) int {
 		report, _ := q.look(q.order[q.random.IntN(len(q.order))])
 		events[n] = report
 		n++
-		simDone.spurious.Add(1)
+		simDone[simSpurious].Add(1)
 	}
 	if n > 0 {
 		q.tired = !useful
@@ -357,7 +371,7 @@ func (q *simKqueue) deliver(events []kevent) int {
 func (q *simKqueue) next() *simNote {
 	i := q.random.IntN(len(q.queue))
 	if i > 0 {
-		simDone.shuffled.Add(1)
+		simDone[simShuffled].Add(1)
 	}
 	note := q.queue[i]
 	q.queue = slices.Delete(q.queue, i, i+1)
@@ -387,14 +401,14 @@ func (q *simKqueue) look(note *simNote) (report kevent, active bool) {
 	report.flag = keventEOF
 	if state&unix.POLLERR != 0 {
 		report.fflags = unix.ECONNRESET
-		simDone.endsFailed.Add(1)
+		simDone[simEndFailed].Add(1)
 		if q.chance(4) {
 			report.flag, report.data = keventError, unix.ECONNRESET
-			simDone.endsAsEVError.Add(1)
+			simDone[simErrorReport].Add(1)
 		}
 	}
 	if unread, err := unix.IoctlGetInt(note.fd, unix.SIOCINQ); err == nil && unread > 0 && note.filter == filterRead {
-		simDone.endsUnread.Add(1)
+		simDone[simEndUnread].Add(1)
 	}
 	return report, true
 }
