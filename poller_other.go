@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"runtime"
+	"syscall"
 
 	"github.com/waitress-go/waitress/reactor"
 )
@@ -25,6 +26,8 @@ func localAddr(reactor.FD, string) net.Addr { return nil }
 
 func netConn(reactor.FD) (net.Conn, error) { return nil, errSystem }
 
+func dupFile(syscall.Conn) (reactor.File, error) { return nil, errSystem }
+
 func newSockets() reactor.Sockets { return sockets{} }
 
 type sockets struct{}
@@ -32,6 +35,9 @@ type sockets struct{}
 func (sockets) Read(reactor.FD, []byte) (int, error)  { return 0, errSystem }
 func (sockets) Peek(reactor.FD) (int, error)          { return 0, errSystem }
 func (sockets) Write(reactor.FD, []byte) (int, error) { return 0, errSystem }
-func (sockets) CloseWrite(reactor.FD) error           { return errSystem }
-func (sockets) Abort(reactor.FD) error                { return errSystem }
-func (sockets) Close(reactor.FD) error                { return errSystem }
+func (sockets) SendFile(reactor.FD, reactor.File, int64, int) (int, error) {
+	return 0, errSystem
+}
+func (sockets) CloseWrite(reactor.FD) error { return errSystem }
+func (sockets) Abort(reactor.FD) error      { return errSystem }
+func (sockets) Close(reactor.FD) error      { return errSystem }

@@ -256,6 +256,7 @@ func (s *Server) start() error {
 		HTTPServer:     s.asHTTPServer(handler),
 		ConnContext:    s.ConnContext,
 		ConnState:      s.ConnState,
+		DupFile:        dupFile,
 		Logf:           func(format string, args ...any) { r.log.Error(fmt.Sprintf(format, args...)) },
 	})
 	r.http.SetKeepAlivesEnabled(!s.noKeep)

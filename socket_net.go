@@ -255,6 +255,11 @@ func (x *netSockets) Write(fd reactor.FD, p []byte) (int, error) {
 	return n, nil
 }
 
+// SendFile is the caller's to do: what a net.Conn makes of bytes, such as ciphertext, is in memory in any case.
+func (x *netSockets) SendFile(reactor.FD, reactor.File, int64, int) (int, error) {
+	return 0, errors.ErrUnsupported
+}
+
 // CloseWrite of a connection that can't be closed on one side closes it as a whole, when its output has left. What
 // the peer still sends may then be answered by a reset that overtakes the output; the alternative, to wait for the peer
 // to close first, would make each client wait that reads an answer up to its end.

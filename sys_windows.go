@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// What golang.org/x/sys/windows doesn't have: the kernel's own calls for AFD, the driver under Winsock, and three plain
-// calls of Winsock that need no overlapped structure.
+// What golang.org/x/sys/windows doesn't have: the kernel's own calls for AFD, the driver under Winsock, three plain
+// calls of Winsock that need no overlapped structure, and one for files.
 
 var (
 	ntdll                           = windows.NewLazySystemDLL("ntdll.dll")
@@ -18,6 +18,7 @@ var (
 	procNtCancelIoFileEx            = ntdll.NewProc("NtCancelIoFileEx")
 	kernel32                        = windows.NewLazySystemDLL("kernel32.dll")
 	procGetQueuedCompletionStatusEx = kernel32.NewProc("GetQueuedCompletionStatusEx")
+	procReOpenFile                  = kernel32.NewProc("ReOpenFile")
 	ws2                             = windows.NewLazySystemDLL("ws2_32.dll")
 	procAccept                      = ws2.NewProc("accept")
 	procRecv                        = ws2.NewProc("recv")
@@ -130,6 +131,16 @@ func sysBaseSocket(s windows.Handle) windows.Handle {
 func sysNonblock(s windows.Handle) error {
 	on, n := uint32(1), uint32(0)
 	return windows.WSAIoctl(s, fionbio, (*byte)(unsafe.Pointer(&on)), uint32(unsafe.Sizeof(on)), nil, 0, &n, nil, 0)
+}
+
+// sysReopen opens the file of a handle once more, for reading, and lets others do with it what they like.
+func sysReopen(file windows.Handle) (windows.Handle, error) {
+	r, _, errno := syscall.SyscallN(procReOpenFile.Addr(), uintptr(file), windows.GENERIC_READ,
+		windows.FILE_SHARE_READ|windows.FILE_SHARE_WRITE|windows.FILE_SHARE_DELETE, 0)
+	if h := windows.Handle(r); h != windows.InvalidHandle {
+		return h, nil
+	}
+	return windows.InvalidHandle, errno
 }
 
 // socketFailed is SOCKET_ERROR and INVALID_SOCKET.

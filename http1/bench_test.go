@@ -4,6 +4,7 @@ package http1
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -59,6 +60,10 @@ func (n idealSockets) Peek(reactor.FD) (int, error)             { return 0, reac
 func (n idealSockets) CloseWrite(reactor.FD) error              { return nil }
 func (n idealSockets) Abort(reactor.FD) error                   { return nil }
 func (n idealSockets) Close(reactor.FD) error                   { return nil }
+
+func (n idealSockets) SendFile(reactor.FD, reactor.File, int64, int) (int, error) {
+	return 0, errors.ErrUnsupported
+}
 
 func (n idealSockets) Write(_ reactor.FD, p []byte) (int, error) {
 	if n.left.Add(-1) == 0 {

@@ -3,6 +3,7 @@
 package http1
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -212,6 +213,10 @@ func (f feedSockets) Write(_ reactor.FD, p []byte) (int, error) {
 	f.written++
 	f.answered <- struct{}{}
 	return len(p), nil
+}
+
+func (f feedSockets) SendFile(reactor.FD, reactor.File, int64, int) (int, error) {
+	return 0, errors.ErrUnsupported
 }
 
 func (f feedSockets) CloseWrite(reactor.FD) error { return nil }

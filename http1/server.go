@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/waitress-go/waitress/dispatch"
@@ -38,6 +39,10 @@ type Config struct {
 	ConnContext func(ctx context.Context, c net.Conn) context.Context
 	ConnState   func(net.Conn, http.ConnState)
 
+	// DupFile returns a handle of its own for the open file that c is, so that it can be sent when the handler has closed c.
+	// nil, or an error: what is in the file goes the way of all other content.
+	DupFile func(c syscall.Conn) (reactor.File, error)
+
 	// Logf reports what a handler did wrong, or a failure that was nobody's request.
 	Logf func(format string, args ...any)
 }
@@ -64,6 +69,9 @@ const (
 
 	// maxTurn is how many requests of one connection a task serves before it queues up behind the others.
 	maxTurn = 64
+
+	// longTask is how long a task may keep a processor before it lets the loops look for events.
+	longTask = time.Millisecond
 
 	// inputBuffer is what a task reads into.
 	inputBuffer = 16 << 10

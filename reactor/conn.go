@@ -123,13 +123,15 @@ const (
 	wordAgain
 	// wordUnwatched: the poller did not take it. Set before the loop owns it for the first time.
 	wordUnwatched
+	// wordSender: the connection is in Loop.senders. Loop only.
+	wordSender
 )
 
 // wordString lists the bits of a word, for failing invariants.
 func wordString(w uint32) string {
 	names := [...]string{
 		"task", "readable", "drained", "writable", "expired", "peerClosed", "hangup", "waiting", "doomed",
-		"closed", "ended", "again", "unwatched",
+		"closed", "ended", "again", "unwatched", "sender",
 	}
 	var set []string
 	for i, name := range names {

@@ -25,6 +25,7 @@ type Loop struct {
 	// Only the goroutine that is the loop. What it has taken and not done yet is here and not on its stack, so that the next
 	// one goes on with it when the loop is given away.
 	again   []Token // connections that may have more to read than one turn allows
+	senders []Token // connections with more of a file to send than one turn allows
 	dead    []FD    // descriptors to close at the end of the turn
 	taken   []op    // posted work, of which the first nextOp are done
 	nextOp  int
@@ -42,6 +43,8 @@ type Turn struct {
 	next   int  // the event to serve next
 	n      int  // how many events there are
 	events [maxEvents]Event
+
+	fileBytes int // how much of files it may still send before the next Wait
 }
 
 // maxEvents bounds how many events one Wait returns, so that timers and posted work are not far away.
@@ -68,11 +71,11 @@ func (t *Turn) GiveAway() {
 	go t.loop.run(fresh)
 }
 
-func newTurn(l *Loop) *Turn { return &Turn{loop: l, buf: GetBuffer(turnBuffer)} }
+func newTurn(l *Loop) *Turn { return &Turn{loop: l, buf: GetBuffer(turnBuffer), fileBytes: fileTurn} }
 
 // An op is something that only the goroutine that is the loop may do, asked for by another one.
 type op struct {
-	conn *Conn // of opSettle, opCut and opDraining
+	conn *Conn // of opSettle, opCut, opSend and opDraining
 	kind opKind
 }
 
@@ -81,6 +84,7 @@ type opKind uint8
 const (
 	opSettle   opKind = iota // see to what was noted while a task owned the connection
 	opCut                    // end a connection, whoever owns it
+	opSend                   // go on with a file that a handler on the loop has begun to send
 	opSchedule               // nothing to do but look at the wheel
 	opDrain                  // tell every connection that the Server shuts down
 	opDraining               // tell one
@@ -121,7 +125,7 @@ func (l *Loop) schedule(c *Conn, at int64) {
 // run is the loop:
 //
 //  1. serve the events of the last Wait, one after the other;
-//  2. read on where a connection had more than its share;
+//  2. read on, and send on, where a connection had more than its share;
 //  3. do what other goroutines asked for;
 //  4. act on the deadlines that have passed;
 //  5. close the descriptors of the connections that ended;
@@ -139,7 +143,7 @@ func (l *Loop) run(t *Turn) {
 				}
 			}
 		}
-		if !l.readAgain(t) || !l.runPosted(t) {
+		if !l.readAgain(t) || !l.sendOn(t) || !l.runPosted(t) {
 			return
 		}
 		timeout := l.runTimers(t)
@@ -147,7 +151,7 @@ func (l *Loop) run(t *Turn) {
 			return
 		}
 		l.closeDead()
-		if len(l.again) > 0 {
+		if len(l.again) > 0 || len(l.senders) > 0 {
 			timeout = 0
 		}
 		n, err := l.poller.Wait(t.events[:], timeout)
@@ -155,7 +159,7 @@ func (l *Loop) run(t *Turn) {
 			l.fail(err)
 			return
 		}
-		t.next, t.n = 0, n
+		t.next, t.n, t.fileBytes = 0, n, fileTurn
 		l.clock.Store(l.reactor.now())
 	}
 }
@@ -168,6 +172,20 @@ func (l *Loop) readAgain(t *Turn) bool {
 		if c := l.reactor.index.get(token); c != nil {
 			c.word.And(^wordAgain)
 			c.ready(t, Readable)
+		}
+	}
+	return !t.lost
+}
+
+// sendOn goes on with the connections whose files are not sent, in the order in which they came to have to wait, as long
+// as the turn has bytes for them. It says whether t is still the loop's turn.
+func (l *Loop) sendOn(t *Turn) bool {
+	for n := len(l.senders); n > 0 && t.fileBytes > 0 && !t.lost; n-- {
+		token := l.senders[0]
+		l.senders = l.senders[1:]
+		if c := l.reactor.index.get(token); c != nil {
+			c.word.And(^wordSender)
+			c.ready(t, Writable)
 		}
 	}
 	return !t.lost
@@ -190,6 +208,10 @@ func (l *Loop) runPosted(t *Turn) bool {
 			o.conn.settle(t)
 		case opCut:
 			o.conn.abort()
+		case opSend:
+			if o.conn.word.Load()&wordClosed == 0 {
+				o.conn.sendLater()
+			}
 		case opSchedule:
 		case opDrain:
 			// One by one, since each may give the loop away.

@@ -3,6 +3,8 @@
 package reactor
 
 import (
+	"errors"
+	"io"
 	"sync"
 	"sync/atomic"
 )
@@ -18,6 +20,15 @@ import (
 //	short write │ │ the loop has drained it
 //	            ▼ │
 //	         blocked ──▶ failed, by a write error, a deadline or the close: nothing leaves any more
+//
+// A file is queued whole, as a segment of its own, and no byte of it is held in memory. Whoever sends it does so piece by
+// piece, so that neither the lock nor the loop is anybody's for longer than a piece takes:
+//
+//   - A task sends until all has left or the socket is full, and lets go of the lock between two pieces. The queue is
+//     held meanwhile, as if by Hold, so what a Flush does then is right too.
+//   - A handler on the loop sends one piece, and leaves the rest to the loop.
+//   - The loop sends one piece each time that it comes to the connection, and fileTurn bytes in all before it looks for
+//     events again (Loop.senders). Until it comes back the queue is blocked, though not by the socket.
 type output struct {
 	mu sync.Mutex
 	q  atomic.Pointer[queue] // changed under mu; loaded without it only to ask whether there is one
@@ -26,14 +37,49 @@ type output struct {
 // A queue is output that the socket did not take, or that is held back so that several answers leave in one write. Its
 // fields are guarded by the output's lock, except stall.
 type queue struct {
-	segments [][]byte // pooled buffers; those before first, and head bytes of that one, are gone
+	segments []segment // those before first, and head bytes of that one, are gone
 	first    int
 	head     int
-	bytes    int           // how many have not left
+	bytes    int           // how many in buffers have not left
+	files    int           // segments that are files
 	blocked  bool          // the socket was full: the loop drains when it is not
 	err      error         // failed: why
 	waiter   chan struct{} // closed when there is room again, or an error
 	stall    atomic.Int64  // when the peer must have taken something, or never
+}
+
+// A segment is a piece of output: bytes in a pooled buffer, or a part of a file.
+type segment struct {
+	p    []byte
+	file *filePart // nil for bytes
+}
+
+// A filePart is what of a file has not left.
+type filePart struct {
+	File
+	offset int64
+	n      int64
+	copied bool // it can't be sent, only read and written
+}
+
+const (
+	// maxFiles bounds how many files wait on one connection, since each has a descriptor. The high watermark does not
+	// count them: they take no memory.
+	maxFiles = 4
+
+	// filePiece is how much of a file is sent at once, and fileTurn how much a loop sends of all files together before it
+	// looks for events. Either may have to come from a disk.
+	filePiece = 256 << 10
+	fileTurn  = 1 << 20
+)
+
+// free gives back what s is made of. It is the one place where files are closed.
+func (s segment) free() {
+	if s.file != nil {
+		_ = s.file.Close() // it was only read
+		return
+	}
+	PutBuffer(s.p)
 }
 
 var (
@@ -96,9 +142,9 @@ func (o *output) fail(err error) {
 func (q *queue) fail(err error) {
 	q.err = err
 	for _, s := range q.segments[q.first:] {
-		PutBuffer(s)
+		s.free()
 	}
-	q.segments, q.first, q.head, q.bytes, q.blocked = nil, 0, 0, 0, false
+	q.segments, q.first, q.head, q.bytes, q.files, q.blocked = nil, 0, 0, 0, 0, false
 	q.stall.Store(never)
 	q.wake()
 }
@@ -113,18 +159,30 @@ func (q *queue) wake() {
 // push copies p behind what waits.
 func (q *queue) push(p []byte) {
 	q.bytes += len(p)
-	if n := len(q.segments); n > q.first {
-		last := q.segments[n-1]
+	if n := len(q.segments); n > q.first && q.segments[n-1].file == nil {
+		last := q.segments[n-1].p
 		k := copy(last[len(last):cap(last)], p)
-		q.segments[n-1] = last[:len(last)+k]
+		q.segments[n-1].p = last[:len(last)+k]
 		p = p[k:]
 	}
 	for len(p) > 0 {
 		s := GetBuffer(max(segmentSize, min(len(p), turnBuffer)))
 		k := copy(s, p)
-		q.segments = append(q.segments, s[:k])
+		q.segments = append(q.segments, segment{p: s[:k]})
 		p = p[k:]
 	}
+}
+
+// pop frees the first segment.
+func (q *queue) pop() {
+	s := q.segments[q.first]
+	if s.file != nil {
+		q.files--
+	}
+	s.free()
+	q.segments[q.first] = segment{}
+	q.first++
+	q.head = 0
 }
 
 // Write sends p: to the socket at once as far as that takes it; the rest is copied into the queue, which the loop
@@ -160,7 +218,7 @@ func (c *Conn) Write(t *Turn, p []byte) error {
 		case q.err != nil:
 			return q.err
 		case !q.blocked && q.bytes >= c.loop.reactor.config.HighWatermark:
-			c.send(q) // held
+			c.sendHeld(q)
 		case q.bytes >= c.loop.reactor.config.HighWatermark:
 			c.waitRoom(t, q)
 		default:
@@ -168,11 +226,55 @@ func (c *Conn) Write(t *Turn, p []byte) error {
 			q.push(p[:k])
 			p = p[k:]
 			if !q.blocked {
-				c.send(q)
+				c.sendHeld(q)
 			}
 		}
 	}
 	return c.flush()
+}
+
+// WriteFile is Write of the n bytes of f from offset on, n > 0. What the socket does not take stays in the file, until the
+// loop sends it: nothing is copied, and nothing but f is kept for it. The caller waits only while maxFiles files wait
+// already. f is the connection's from now on, whatever is returned: it is closed when the bytes have left, or never will. If
+// they can't be read, or are fewer than n, the output fails as by a write error, and Config.Fault is told.
+func (c *Conn) WriteFile(t *Turn, f File, offset, n int64) error {
+	o := &c.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	q := o.q.Load()
+	for q != nil && q.err == nil && q.files == maxFiles {
+		c.waitRoom(t, q)
+		q = o.q.Load()
+	}
+	s := segment{file: &filePart{File: f, offset: offset, n: n}}
+	switch {
+	case q == nil:
+		q = newQueue()
+		o.q.Store(q)
+	case q.err != nil:
+		s.free()
+		return q.err
+	}
+	q.segments = append(q.segments, s)
+	q.files++
+	for q != nil && q.err == nil && !q.blocked {
+		c.sendHeld(q)
+		if q = o.q.Load(); q == nil || q.err != nil || q.blocked {
+			break
+		}
+		if t != nil && !t.Lost() {
+			q.blocked = true
+			c.loop.post(op{c, opSend})
+			break
+		}
+		o.mu.Unlock()
+		o.mu.Lock()
+		q = o.q.Load()
+	}
+	if q == nil {
+		return nil
+	}
+	return q.err
 }
 
 // Hold is Write that may leave p waiting although the socket would take it, so that it leaves together with what is
@@ -208,7 +310,7 @@ func (c *Conn) Flush() error {
 func (c *Conn) flush() error {
 	q := c.out.q.Load()
 	if q != nil && q.err == nil && !q.blocked {
-		c.send(q)
+		c.sendHeld(q)
 		q = c.out.q.Load() // the one that was may be another connection's by now
 	}
 	if q == nil {
@@ -230,7 +332,7 @@ func (c *Conn) Sync(t *Turn) error {
 		case q.err != nil:
 			return q.err
 		case !q.blocked:
-			c.send(q)
+			c.sendHeld(q)
 		default:
 			c.waitRoom(t, q)
 		}
@@ -248,20 +350,42 @@ func (c *Conn) Blocked() bool {
 	return q != nil && q.blocked
 }
 
-// send writes what the socket takes of q, and leaves c.out empty, blocked or failed. Under the output's lock.
-func (c *Conn) send(q *queue) (progress bool) {
+// sendHeld sends what is held. There is a file in it only while a WriteFile is sending that, and goes on.
+func (c *Conn) sendHeld(q *queue) {
+	piece := filePiece
+	c.send(q, &piece)
+}
+
+// send writes what the socket takes of q, but of a file no more than a piece, and that from files, which counts down. It
+// leaves c.out empty, blocked or failed; or held, if there is more of a file to send. Under the output's lock.
+func (c *Conn) send(q *queue, files *int) (progress bool) {
+	q.blocked = false
+	piece := min(filePiece, *files)
 	for q.first < len(q.segments) {
 		s := q.segments[q.first]
-		n, err := c.loop.sockets.Write(c.fd, s[q.head:])
-		q.head += n
-		q.bytes -= n
+		var n int
+		var err error
+		var done bool
+		if s.file == nil {
+			n, err = c.loop.sockets.Write(c.fd, s.p[q.head:])
+			q.head += n
+			q.bytes -= n
+			done = q.head == len(s.p)
+		} else {
+			if piece == 0 {
+				return progress
+			}
+			n, err = c.sendFile(s.file, piece)
+			piece -= n
+			*files -= n
+			done = s.file.n == 0
+		}
 		progress = progress || n > 0
 		switch {
-		case q.head == len(s):
-			PutBuffer(s)
-			q.segments[q.first] = nil
-			q.first++
-			q.head = 0
+		case done:
+			q.pop()
+		case err == nil && s.file != nil:
+			return progress
 		case err == nil || err == ErrAgain:
 			c.block(q)
 			return progress
@@ -272,6 +396,53 @@ func (c *Conn) send(q *queue) (progress bool) {
 	}
 	c.out.emptied(q)
 	return progress
+}
+
+// sendFile sends up to most bytes of f. ErrAgain says that the socket is full, and some may have been sent. Under the
+// output's lock.
+func (c *Conn) sendFile(f *filePart, most int) (n int, err error) {
+	most = int(min(int64(most), f.n))
+	if !f.copied {
+		n, err = c.loop.sockets.SendFile(c.fd, f.File, f.offset, most)
+		f.copied = errors.Is(err, errors.ErrUnsupported)
+	}
+	if f.copied {
+		var k int
+		k, err = c.copyFile(f.File, f.offset+int64(n), most-n)
+		n += k
+	}
+	f.offset += int64(n)
+	f.n -= int64(n)
+	switch {
+	case err == nil && n < most:
+		err = ErrAgain
+	case err != nil && err != ErrAgain && !errors.Is(err, ErrReset):
+		c.loop.reactor.config.Fault("reactor: send file", err)
+	}
+	return n, err
+}
+
+// copyFile is SendFile where the Sockets have none for f: it reads and writes. What is read and not taken is read again, so
+// that nothing has to be kept for a connection that is slow.
+func (c *Conn) copyFile(f File, offset int64, n int) (done int, err error) {
+	p := GetBuffer(min(n, turnBuffer))
+	defer func() { PutBuffer(p) }()
+	for done < n {
+		k, err := f.ReadAt(p[:min(len(p), n-done)], offset+int64(done))
+		switch {
+		case k > 0: // and an error comes again
+		case err == nil || err == io.EOF:
+			return done, io.ErrUnexpectedEOF
+		default:
+			return done, err
+		}
+		sent, err := c.loop.sockets.Write(c.fd, p[:k])
+		done += sent
+		if sent < k {
+			return done, err
+		}
+	}
+	return done, nil
 }
 
 // block notes that the socket took less than it was given: the poller will report when it takes more, and the peer has
@@ -317,13 +488,17 @@ func (c *Conn) drain(t *Turn) bool {
 	}
 	stalled := q.stall.Load()
 	q.stall.Store(never) // so that block sets it anew
-	progress := c.send(q)
-	if !progress && q.err == nil && q.blocked {
+	progress := c.send(q, &t.fileBytes)
+	if !progress && q.err == nil {
 		q.stall.Store(stalled)
 		c.schedule(stalled)
 	}
 	after := o.q.Load()
-	if after != nil && after.err == nil && after.bytes <= c.loop.reactor.config.HighWatermark/2 {
+	if after != nil && after.err == nil && !after.blocked {
+		after.blocked = true
+		c.sendLater()
+	}
+	if after != nil && after.err == nil && after.bytes <= c.loop.reactor.config.HighWatermark/2 && after.files < maxFiles {
 		after.wake()
 	}
 	o.mu.Unlock()
@@ -335,6 +510,14 @@ func (c *Conn) drain(t *Turn) bool {
 		return false
 	}
 	return true
+}
+
+// sendLater lets the loop come back to c, which has more of a file to send than the loop has time for now. Loop only.
+func (c *Conn) sendLater() {
+	if c.word.Load()&wordSender == 0 {
+		c.word.Or(wordSender)
+		c.loop.senders = append(c.loop.senders, c.token())
+	}
 }
 
 // drained tells the owner that all output has left. Loop only; the result as drain's.

@@ -4,6 +4,7 @@ package reactor
 
 import (
 	"errors"
+	"io"
 	"time"
 )
 
@@ -89,8 +90,16 @@ var (
 	ErrListenerClosed = errors.New("reactor: listener closed")
 )
 
-// Sockets are the operations on connected descriptors. None of them ever waits. They take the descriptor instead of
-// being methods of a socket object so that a connection costs no object for it.
+// A File is where a piece of output comes from that does not pass through the memory of the process: a regular file,
+// opened for reading, that the connection owns. Sends and reads say where in the file they begin, so that it may share its
+// own position with others. Each is used by one goroutine at a time.
+type File interface {
+	io.ReaderAt
+	io.Closer
+}
+
+// Sockets are the operations on connected descriptors. None of them ever waits, except SendFile for the disk. They take
+// the descriptor instead of being methods of a socket object so that a connection costs no object for it.
 //
 // Buffers passed in belong to the caller again on return. Read and Write of one descriptor may be called at the same
 // time by two goroutines, each by one at a time; Close only by the loop.
@@ -106,6 +115,15 @@ type Sockets interface {
 	// Write sends what the kernel takes of p: n < len(p) with a nil error, or (0, ErrAgain), means that its buffer is
 	// full.
 	Write(fd FD, p []byte) (int, error)
+
+	// SendFile sends the n bytes of f from offset on, n > 0, as a Write of them would, and counts as one. It may wait for
+	// the disk as long as reading so many bytes takes. It returns how many were sent, of which an error takes nothing back:
+	//
+	//   - fewer than n and nil, or (0, ErrAgain): the kernel's buffer is full, and nothing else;
+	//   - io.ErrUnexpectedEOF: the file ends there;
+	//   - errors.ErrUnsupported: such a file can't be sent to such a connection. It can be read, and written;
+	//   - another error: the file could not be read, or the connection has failed.
+	SendFile(fd FD, f File, offset int64, n int) (int, error)
 
 	// CloseWrite sends the end of the stream (FIN) behind what was written.
 	CloseWrite(fd FD) error

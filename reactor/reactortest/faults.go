@@ -49,6 +49,8 @@ type Faults struct {
 	Reset      float64 // a Read or Write finds that the network has reset the connection
 	Discard    float64 // a reset throws away what had arrived before it
 	Wrap       float64 // an error comes wrapped
+	NoSendFile float64 // a SendFile returns errors.ErrUnsupported
+	FileFail   float64 // reading a File fails
 
 	// On the Pollers. Together they bring reports in any number and order that the contract allows.
 	Spurious  float64 // a Wait also reports a descriptor, Readable or Writable, of which that may not be true
@@ -81,7 +83,7 @@ const (
 )
 
 // Random returns a mixture that is different for each seed: most faults are absent or rare in some, and frequent in
-// others. It leaves out what changes what a correct server does with bytes: Reset, AddFail and Descriptors are 0.
+// others. It leaves out what changes what a correct server does with bytes: Reset, FileFail, AddFail and Descriptors are 0.
 func Random(seed int64) Faults {
 	random := newSource(seed, kindFaults, 0)
 	p := func(most float64) float64 {
@@ -101,6 +103,7 @@ func Random(seed int64) Faults {
 		Spurious: p(0.5), Duplicate: p(0.5), Delay: p(0.5), Split: p(1), Shuffle: p(1), Early: p(0.5), Stale: p(0.3),
 		AcceptFail: p(0.3),
 		SendBuffer: size(), RecvBuffer: size(), Fragment: p(0.5), Latency: span(), Pause: span(),
+		NoSendFile: p(1),
 	}
 }
 
@@ -111,6 +114,7 @@ const (
 	kindClientEnd
 	kindPoller
 	kindListener
+	kindFile
 )
 
 // A source is where one object draws its faults from. It is guarded by Network.mu.

@@ -34,6 +34,7 @@ type Network struct {
 	open       []*socket // by descriptor from firstFD on; nil is free
 	pollers    []*poller
 	listeners  []*Listener
+	files      []*File                // ever made
 	pairs      uint64                 // connections ever made
 	tokens     map[reactor.Token]bool // ever registered
 }
@@ -66,7 +67,7 @@ func New(tb testing.TB, seed int64, f Faults) *Network {
 }
 
 // Close ends the simulation: nothing that is under way arrives any more, and every call that waits returns. It reports
-// as Violations what the server's side has left open: descriptors, Pollers and Listeners. Clients may stay open. Closing
+// as Violations what the server's side has left open: descriptors, Pollers, Listeners and Files. Clients may stay open. Closing
 // twice is closing once.
 func (n *Network) Close() {
 	n.mu.Lock()
@@ -96,6 +97,11 @@ func (n *Network) Close() {
 		l.changed.Broadcast()
 		if !l.closed {
 			left = append(left, "listener "+l.addr.String())
+		}
+	}
+	for _, f := range n.files {
+		if !f.closed {
+			left = append(left, fmt.Sprintf("file %d", f.number))
 		}
 	}
 	if len(left) > 0 {
