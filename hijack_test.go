@@ -59,6 +59,9 @@ func TestHijack(t *testing.T) {
 					if _, err := w.Write([]byte("x")); !errors.Is(err, http.ErrHijacked) {
 						t.Error("Write after Hijack:", err)
 					}
+					if w.Header().Set("X-Said", "yes"); w.Header().Get("X-Said") != "yes" {
+						t.Error("the header is lost, which httputil.ReverseProxy fills after Hijack")
+					}
 					if _, _, err := w.(http.Hijacker).Hijack(); !errors.Is(err, http.ErrHijacked) {
 						t.Error("the second Hijack:", err)
 					}

@@ -22,12 +22,15 @@ func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	case w.response == nil:
 		return nil, nil, errLate
 	}
-	server := w.response.x.channel.server()
+	taken := &hijacked{w.response.x.channel.server(), w.response.header}
+	if taken.header == nil {
+		taken.header = make(http.Header)
+	}
 	conn, rest, err := w.response.hijack()
 	if err != nil {
 		return nil, nil, err
 	}
-	w.hijacked = server
+	w.hijacked = taken
 	w.response = nil
 	w.deadlines.Lock()
 	w.channel = nil

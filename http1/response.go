@@ -38,7 +38,7 @@ var errLate = errors.New("http1: ResponseWriter used after its handler returned"
 type writer struct {
 	mu       sync.Mutex
 	response *response // nil after letGo and Hijack; guarded by mu
-	hijacked *Server   // whose connection it was, after Hijack; guarded by mu
+	hijacked *hijacked // what is left after Hijack; guarded by mu
 
 	deadlines sync.Mutex
 	channel   *channel // nil after letGo; guarded by deadlines
@@ -53,11 +53,20 @@ func (w *writer) letGo() {
 	w.deadlines.Unlock()
 }
 
+// A hijacked is what is left of a response whose connection was hijacked.
+type hijacked struct {
+	server *Server
+	header http.Header // nobody sends it, but it can be filled and read, as httputil.ReverseProxy does
+}
+
 // Header implements http.ResponseWriter.
 func (w *writer) Header() http.Header {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.response == nil {
+	switch {
+	case w.hijacked != nil:
+		return w.hijacked.header
+	case w.response == nil:
 		return make(http.Header)
 	}
 	if w.response.header == nil {
@@ -108,7 +117,7 @@ func (w *writer) over() error {
 // misuse reports a call of method after Hijack. Under mu.
 func (w *writer) misuse(method string) {
 	f := callerOf()
-	w.hijacked.config.Logf("http: response.%s on hijacked connection from %s (%s:%d)", method, f.Function, path.Base(f.File), f.Line)
+	w.hijacked.server.config.Logf("http: response.%s on hijacked connection from %s (%s:%d)", method, f.Function, path.Base(f.File), f.Line)
 }
 
 // Flush implements http.Flusher.
