@@ -278,20 +278,33 @@ func TestListenerMany(t *testing.T) {
 	wg.Wait()
 }
 
-// TestListenerOwnerClosed closes the net.Listener that a listener was made from.
+// TestListenerOwnerClosed closes the net.Listener that a listener was made from, while that waits in Accept: it ends, and
+// nobody listens any more.
 func TestListenerOwnerClosed(t *testing.T) {
-	l := listenOn(t, "tcp", "127.0.0.1:0")
-	addr := l.Addr().String()
-	ln := newTestListener(t, l)
-	l.Close()
-	// On some systems only the next connection brings it to light.
-	if c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", addr); err == nil {
-		defer c.Close()
-	}
-	for range 2 {
-		if _, err := ln.Accept(); !errors.Is(err, reactor.ErrListenerClosed) {
-			t.Errorf("Accept: %v", err)
-		}
+	for _, test := range listenerNetworks {
+		t.Run(test.name, func(t *testing.T) {
+			l := listenOn(t, test.network, test.listen)
+			addr := listenerDial(t, l, test.dial)
+			ln := newTestListener(t, l)
+			dialTo(t, test.network, addr)
+			acceptOn(t, ln)
+			ended := make(chan error, 1)
+			go func() {
+				_, err := ln.Accept()
+				ended <- err
+			}()
+			l.Close()
+			if err := <-ended; !errors.Is(err, reactor.ErrListenerClosed) {
+				t.Errorf("Accept: %v", err)
+			}
+			if _, err := ln.Accept(); !errors.Is(err, reactor.ErrListenerClosed) {
+				t.Errorf("Accept once more: %v", err)
+			}
+			if c, err := (&net.Dialer{}).DialContext(t.Context(), test.network, addr); err == nil {
+				c.Close()
+				t.Error("somebody still listens")
+			}
+		})
 	}
 }
 

@@ -20,25 +20,28 @@ import (
 
 var _ reactor.Listener = (*listener)(nil)
 
-// A listener accepts from the socket of a net.Listener. The net package lets nobody wait for its own descriptor of that
-// socket (Read of a listener's SyscallConn is always refused), so the listener has a second one, and waits for
-// that in the runtime's poller: an acceptor that waits is a parked goroutine and nothing else.
+// A listener accepts from the socket of a net.Listener, by two ways. When nothing is there to be accepted it waits in
+// the net.Listener's own Accept: that ends when whoever has the net.Listener closes it, its descriptor is the only one, so
+// that nothing listens any more then, and an acceptor that waits is a parked goroutine and nothing else. But what it gives
+// is a net.Conn, whose descriptor costs a dozen system calls until it is ours. So those that wait behind the first one
+// are accepted directly.
 type listener struct {
 	from    net.Listener
 	control syscall.RawConn // of from's descriptor
-	file    *os.File        // the second descriptor
-	raw     syscall.RawConn // file's
 	tcp     bool
 	closed  atomic.Bool
-	accept  func(uintptr) bool // acceptNext; kept, because a method value is allocated each time it is made
+	accept  func(uintptr) // acceptNext; kept, because a method value is allocated each time it is made
 
 	// The rest belongs to Accept.
+
+	more bool     // others may wait behind the one that was accepted last
+	conn net.Conn // accepted, but there was no descriptor left to take it over with
 
 	fd   int              // what acceptNext got
 	peer syscall.Sockaddr // from whom
 	err  error            // or why it got nothing
-	// optioned says that connections come with their options set. Those that were established before the listener
-	// got its own don't; they have all been accepted when there is none to accept.
+	// optioned says that connections come with their options set. Those that were established before the listener's own
+	// were set don't; they have all been accepted when there is none to accept.
 	optioned bool
 }
 
@@ -54,27 +57,18 @@ func newListener(l net.Listener) (reactor.Listener, error) {
 	switch l := inner.(type) {
 	case *net.TCPListener:
 		ln.tcp = true
-		if ln.control, err = l.SyscallConn(); err == nil {
-			ln.file, err = l.File()
-		}
+		ln.control, err = l.SyscallConn()
 	case *net.UnixListener:
-		if ln.control, err = l.SyscallConn(); err == nil {
-			ln.file, err = l.File()
-		}
+		ln.control, err = l.SyscallConn()
 	default:
 		return nil, fmt.Errorf("waitress: %w: %T", errListenerKind, l)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if ln.raw, err = ln.file.SyscallConn(); err != nil {
-		ln.file.Close()
-		return nil, err
-	}
 	if ln.tcp && acceptInherits {
 		// Once here saves five system calls a connection.
-		if err := ln.raw.Control(func(fd uintptr) { setOptions(int(fd)) }); err != nil {
-			ln.file.Close()
+		if err := ln.control.Control(func(fd uintptr) { setOptions(int(fd)) }); err != nil {
 			return nil, err
 		}
 	}
@@ -84,27 +78,29 @@ func newListener(l net.Listener) (reactor.Listener, error) {
 
 func (l *listener) Accept() (reactor.Accepted, error) {
 	for {
-		err := l.raw.Read(l.accept)
-		if l.closed.Load() {
-			if err == nil && l.err == nil {
-				unix.Close(l.fd)
+		switch {
+		case l.closed.Load():
+			if l.conn != nil {
+				_ = l.conn.Close() // nobody has seen it
+				l.conn = nil
 			}
 			return reactor.Accepted{}, reactor.ErrListenerClosed
+		case !l.more:
+			return l.acceptFirst()
+		case l.control.Control(l.accept) != nil:
+			l.more = false // whoever made the net.Listener has closed it, which its Accept will say
+			continue
 		}
-		if err != nil {
-			return reactor.Accepted{}, err
+		if errors.Is(l.err, unix.EAGAIN) {
+			l.optioned = acceptInherits
+			l.more = false
+			continue
 		}
 		if l.err != nil {
 			if err := acceptError(l.err); err != nil {
 				return reactor.Accepted{}, err
 			}
 			continue
-		}
-		if l.control.Control(func(uintptr) {}) != nil {
-			// Whoever made the net.Listener has closed it behind our back. Nothing tells us before a connection does.
-			unix.Close(l.fd)
-			l.Close()
-			return reactor.Accepted{}, reactor.ErrListenerClosed
 		}
 		if l.tcp && !l.optioned {
 			setOptions(l.fd)
@@ -113,15 +109,44 @@ func (l *listener) Accept() (reactor.Accepted, error) {
 	}
 }
 
-// acceptNext is called by file's Read: first before it parks the goroutine, then whenever a connection may have come.
-// It returns true to end the Read.
-func (l *listener) acceptNext(fd uintptr) bool {
-	l.fd, l.peer, l.err = sysAccept(int(fd))
-	if errors.Is(l.err, unix.EAGAIN) {
-		l.optioned = acceptInherits
-		return false
+// acceptNext accepts without waiting.
+func (l *listener) acceptNext(fd uintptr) { l.fd, l.peer, l.err = sysAccept(int(fd)) }
+
+// acceptFirst waits for a connection. Its options have been set by the net package.
+func (l *listener) acceptFirst() (reactor.Accepted, error) {
+	if l.conn == nil {
+		c, err := l.from.Accept()
+		switch {
+		case err == nil:
+			l.conn = c
+		case l.closed.Load() || errors.Is(err, net.ErrClosed):
+			return reactor.Accepted{}, reactor.ErrListenerClosed
+		case passes(err):
+			return reactor.Accepted{}, &systemError{kind: reactor.ErrExhausted, cause: err}
+		default:
+			return reactor.Accepted{}, err
+		}
 	}
-	return true
+	fd, err := takeDescriptor(l.conn)
+	if err != nil {
+		return reactor.Accepted{}, acceptError(err) // where that is for want of descriptors, it is tried again
+	}
+	a := reactor.Accepted{FD: reactor.FD(fd), Peer: addrText(l.conn.RemoteAddr())}
+	_ = l.conn.Close() // the other descriptor holds the connection
+	l.conn, l.more = nil, true
+	return a, nil
+}
+
+// takeDescriptor returns a descriptor for what c is connected to, which the net package does not know.
+func takeDescriptor(c net.Conn) (fd int, err error) {
+	raw, err := c.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	if cerr := raw.Control(func(own uintptr) { fd, err = socket.Dup(int(own)) }); cerr != nil {
+		return -1, cerr
+	}
+	return fd, err
 }
 
 // acceptError is what the contract calls a failure of accept, nil for one that only this connection had.
@@ -140,11 +165,10 @@ func (l *listener) Close() error {
 	if l.closed.Swap(true) {
 		return nil
 	}
-	err := l.file.Close()
-	if ferr := l.from.Close(); ferr != nil && !errors.Is(ferr, net.ErrClosed) {
-		err = ferr
+	if err := l.from.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return err
 	}
-	return err
+	return nil
 }
 
 // Keep-alive as the net package sets it.
