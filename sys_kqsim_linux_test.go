@@ -8,6 +8,9 @@ import (
 	"fmt"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/waitress-go/waitress/reactor"
 	"github.com/waitress-go/waitress/reactor/reactortest"
 )
 
@@ -46,5 +49,49 @@ func TestKqsim(t *testing.T) {
 		if n == 0 && !t.Failed() {
 			t.Errorf("never: %s", name)
 		}
+	}
+}
+
+// TestKqueueReports: what the poller makes of single reports, in their order.
+func TestKqueueReports(t *testing.T) {
+	const (
+		read, write = reactor.Readable, reactor.Writable
+		end, gone   = reactor.PeerClosed, reactor.Hangup
+	)
+	readable := kevent{filt: filterRead}
+	writable := kevent{filt: filterWrite}
+	readEnd := kevent{filt: filterRead, flag: keventEOF}
+	writeEnd := kevent{filt: filterWrite, flag: keventEOF}
+	for _, test := range []struct {
+		name    string
+		reports []kevent
+		want    []reactor.Ready
+	}{
+		{"ready", []kevent{readable, writable}, []reactor.Ready{read, write}},
+		{"the peer's end, and its news", []kevent{readEnd, writable, readEnd}, []reactor.Ready{read | end, write, read | end}},
+		{"our end", []kevent{writeEnd, readable}, []reactor.Ready{write, read}},
+		{"both ends", []kevent{readEnd, writeEnd}, []reactor.Ready{read | end, read | write | gone}},
+		{"both ends, ours first", []kevent{writeEnd, readEnd}, []reactor.Ready{write, read | write | end | gone}},
+		{
+			"reset",
+			[]kevent{{filt: filterRead, flag: keventEOF, fflags: unix.ECONNRESET}},
+			[]reactor.Ready{read | write | end | gone},
+		},
+		{
+			"reset, told by the write filter",
+			[]kevent{{filt: filterWrite, flag: keventEOF, fflags: unix.ECONNRESET}},
+			[]reactor.Ready{read | write | gone},
+		},
+		{"failed", []kevent{{filt: filterWrite, flag: keventError, data: unix.EBADF}}, []reactor.Ready{read | write | gone}},
+		{"fflags of no end", []kevent{{filt: filterRead, fflags: 1}}, []reactor.Ready{read}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var s tokenSlot
+			for i := range test.reports {
+				if got := s.translate(&test.reports[i]); got != test.want[i] {
+					t.Errorf("report %d is %04b, want %04b", i, got, test.want[i])
+				}
+			}
+		})
 	}
 }
