@@ -4,6 +4,7 @@ package waitress
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -131,5 +132,49 @@ func TestHijackOutlives(t *testing.T) {
 				t.Fatalf("%q, %v", line, err)
 			}
 		}
+	})
+}
+
+// TestShutdownLeavesHijackers: a handler that has hijacked its connection goes on with it, and Shutdown doesn't wait for it.
+func TestShutdownLeavesHijackers(t *testing.T) {
+	policies(t, func(t *testing.T, p Policy) {
+		taken, ended := make(chan struct{}), make(chan struct{})
+		ts := serve(t, &Server{Policy: p, Loops: 1, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			defer close(ended)
+			c, rw, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer func() { _ = c.Close() }()
+			close(taken)
+			for {
+				line, err := rw.ReadString('\n')
+				if err != nil {
+					return
+				}
+				_, _ = rw.WriteString(line)
+				_ = rw.Flush()
+			}
+		})})
+		c := ts.dial(t)
+		send(t, c, get)
+		wait(t, "the hijack", taken)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		if err := ts.Shutdown(ctx); err != nil {
+			t.Error(err)
+		}
+		select {
+		case <-ended:
+			t.Error("the handler has ended")
+		default:
+		}
+		send(t, c, "still there?\n")
+		if line, err := bufio.NewReader(c).ReadString('\n'); err != nil || line != "still there?\n" {
+			t.Errorf("%q, %v", line, err)
+		}
+		_ = c.Close()
+		wait(t, "the handler", ended)
 	})
 }

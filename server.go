@@ -458,10 +458,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	r.end()
 	<-r.stopped
-	if err := r.wait(ctx); err != nil {
-		return err
-	}
-	return errors.Join(err, r.dispatcher.Close(ctx))
+	// The threads are done, but for those of handlers that have hijacked their connections, which nobody waits for.
+	go func() { _ = r.dispatcher.Close(context.Background()) }()
+	return errors.Join(err, r.wait(ctx))
 }
 
 // Close stops listening and ends every connection at once. Handlers that still run find their context cancelled and their
