@@ -33,6 +33,10 @@ const (
 	// every connection of its loop. What the library itself has to wait for, a body that is still arriving or a client
 	// that reads slowly, holds up nobody.
 	PolicyInline = dispatch.PolicyInline
+	// PolicyAdaptive runs a handler on the event loop if requests like it, by method and path, have been quick, and else on a
+	// task thread. A handler that takes its time all the same loses the loop to another goroutine after 1 to 21 ms, and
+	// its kind runs on task threads from then on, until it has proven quick again.
+	PolicyAdaptive = dispatch.PolicyAdaptive
 )
 
 // A Server runs an http.Handler. Its zero value is ready to use; its fields must not be changed once it serves. Those that

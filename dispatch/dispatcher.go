@@ -39,7 +39,7 @@ type Config struct {
 // validate returns an error that names the first wrong setting.
 func (c Config) validate() error {
 	switch {
-	case c.Policy > PolicyInline:
+	case int(c.Policy) >= len(policies):
 		return fmt.Errorf("dispatch: Policy: no such policy: %v", c.Policy)
 	case c.Threads < 0:
 		return fmt.Errorf("dispatch: Threads: %d is negative", c.Threads)
@@ -54,9 +54,10 @@ func (c Config) validate() error {
 // A Dispatcher runs tasks by one policy. It has a pool under every policy, since some tasks need a thread wherever
 // others run; the pool has no threads before it has had tasks. All methods may be called by any goroutine.
 type Dispatcher struct {
-	policy   Policy
-	panicked atomic.Uint64
-	pool     pool
+	policy    Policy
+	predictor *predictor // of PolicyAdaptive, or nil
+	panicked  atomic.Uint64
+	pool      pool
 }
 
 // New returns a Dispatcher, or an error that names the setting that is wrong.
@@ -65,18 +66,43 @@ func New(c Config) (*Dispatcher, error) {
 		return nil, err
 	}
 	d := &Dispatcher{policy: c.Policy}
+	if c.Policy == PolicyAdaptive {
+		d.predictor = newPredictor()
+	}
 	d.pool.init(c, &d.panicked)
 	return d, nil
 }
 
-// Place says where a task of this kind should run. A kind is a hash of what makes requests alike, which is their
-// method and route; no policy looks at it yet.
-func (d *Dispatcher) Place(kind uint32) Place {
-	_ = kind
-	if d.policy == PolicyInline {
+// Adaptive says whether the policy learns: then Kind, and Learn, are worth calling.
+func (d *Dispatcher) Adaptive() bool { return d.predictor != nil }
+
+// Kind returns what Place and Learn know a task by: a group, such as an HTTP method, and a route, such as a path. It allocates
+// nothing. Under a policy that does not learn it is 0.
+func (d *Dispatcher) Kind(group, route string) Kind {
+	if d.predictor == nil {
+		return 0
+	}
+	return d.predictor.kind(group, route)
+}
+
+// Place says where a task of this kind should run.
+func (d *Dispatcher) Place(k Kind) Place {
+	switch {
+	case d.predictor != nil:
+		return d.predictor.place(k)
+	case d.policy == PolicyInline:
 		return Here
 	}
 	return OnThread
+}
+
+// Learn tells how a task of this kind has gone: where it ran, and whether it was quick. On a thread that is less than Slow;
+// on a loop it is slow if it lost the loop. What a task waits for that is none of its own business, such as its client,
+// should be kept out of it. Under a policy that does not learn it does nothing.
+func (d *Dispatcher) Learn(k Kind, ran Place, quick bool) {
+	if d.predictor != nil {
+		d.predictor.learn(k, ran, quick)
+	}
 }
 
 // Submit gives t to a task thread. It does not wait, and allocates nothing but threads and queue slots that were not

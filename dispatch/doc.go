@@ -7,8 +7,9 @@
 // # Policies
 //
 // PolicyPool gives every task to a task thread. PolicyInline runs every task where it was made, which on an event loop
-// is right only for tasks known never to block. (PolicyAdaptive, which learns from each kind of task which of the two
-// it needs, belongs between them: Place is where it will decide.)
+// is right only for tasks known never to block. PolicyAdaptive learns from each kind of task which of the two it needs: a
+// kind begins on threads, and runs on the loop when it has proven quick there. Who makes the tasks tells how each went
+// (Learn), and is the one to notice that a task on the loop takes too long.
 //
 // # The pool
 //

@@ -15,7 +15,12 @@ const (
 	PolicyPool Policy = iota
 	// PolicyInline runs every task where it was made.
 	PolicyInline
+	// PolicyAdaptive runs a task where it was made if tasks like it have been quick, and else on a task thread.
+	PolicyAdaptive
 )
+
+// policies are all of them.
+var policies = [...]Policy{PolicyPool, PolicyInline, PolicyAdaptive}
 
 // String returns the text form, or a number in parentheses for what is no policy.
 func (p Policy) String() string {
@@ -24,23 +29,25 @@ func (p Policy) String() string {
 		return "pool"
 	case PolicyInline:
 		return "inline"
+	case PolicyAdaptive:
+		return "adaptive"
 	}
 	return "Policy(" + strconv.Itoa(int(p)) + ")"
 }
 
 // ParsePolicy is the inverse of String.
 func ParsePolicy(s string) (Policy, error) {
-	for _, p := range [...]Policy{PolicyPool, PolicyInline} {
+	for _, p := range policies {
 		if s == p.String() {
 			return p, nil
 		}
 	}
-	return 0, fmt.Errorf("dispatch: unknown policy %q: want %q or %q", s, PolicyPool, PolicyInline)
+	return 0, fmt.Errorf("dispatch: unknown policy %q: want %q, %q or %q", s, PolicyPool, PolicyInline, PolicyAdaptive)
 }
 
 // MarshalText returns the text form.
 func (p Policy) MarshalText() ([]byte, error) {
-	if p > PolicyInline {
+	if int(p) >= len(policies) {
 		return nil, fmt.Errorf("dispatch: %v has no text form", p)
 	}
 	return []byte(p.String()), nil

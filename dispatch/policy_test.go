@@ -8,7 +8,7 @@ import (
 )
 
 func TestPolicyText(t *testing.T) {
-	for _, p := range []Policy{PolicyPool, PolicyInline} {
+	for _, p := range policies {
 		text, err := p.MarshalText()
 		if err != nil || string(text) != p.String() {
 			t.Errorf("%v.MarshalText() = %q, %v", p, text, err)

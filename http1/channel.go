@@ -83,6 +83,8 @@ type exchange struct {
 	slab     *slab
 	turn     *reactor.Turn // the loop's turn, while its goroutine runs the handler
 	inline   bool          // the handler was started on the loop, whether or not that was given away meanwhile
+	whole    bool          // nothing of the request's body was still to come when the handler started
+	kind     dispatch.Kind // of the request
 	response response
 	drained  int64 // bytes of the body that were thrown away
 
@@ -295,6 +297,19 @@ func (ch *channel) Run() {
 		ch.serve()
 		return
 	}
+	c := &ch.server().config
+	if !c.Dispatcher.Adaptive() {
+		ch.runOnThread()
+		return
+	}
+	conn, began := &ch.Conn, time.Now()
+	ch.runOnThread()
+	if time.Since(began) > longTask {
+		conn.Stir()
+	}
+}
+
+func (ch *channel) runOnThread() {
 	ch.served = 1
 	if ch.serve() {
 		ch.work(ch.process(nil, true), true)
@@ -523,6 +538,7 @@ func (ch *channel) begin(s *slab) {
 	x, head := ch.x, ch.head
 	x.slab = s
 	x.drained = 0
+	x.kind = ch.server().config.Dispatcher.Kind(s.request.Method, s.url.Path)
 	x.continues = head.Continue
 	x.readDeadline.Store(0)
 	x.response.reset(head.Minor, s.request.Method == http.MethodHead, head.KeepAlive, head.Close, head.Continue)
@@ -549,7 +565,7 @@ func (ch *channel) run(t *reactor.Turn, whole, guarded bool) want {
 	if c.WriteTimeout > 0 {
 		ch.SetWriteDeadline(time.Now().Add(c.WriteTimeout))
 	}
-	ch.x.turn, ch.x.inline = nil, false
+	ch.x.turn, ch.x.inline, ch.x.whole = nil, false, whole
 	switch {
 	case t == nil && !guarded:
 		c.Dispatcher.Run(ch)
@@ -563,7 +579,7 @@ func (ch *channel) run(t *reactor.Turn, whole, guarded bool) want {
 			return wantTask
 		}
 		return wantInput
-	case whole && c.Dispatcher.Place(0) == dispatch.Here:
+	case whole && c.Dispatcher.Place(ch.x.kind) == dispatch.Here:
 		ch.x.turn, ch.x.inline = t, true
 		ok := c.Dispatcher.Run(ch)
 		switch {
@@ -605,17 +621,45 @@ func (ch *channel) serve() bool {
 	if ch.server().config.GeneralOptions && s.request.RequestURI == "*" && s.request.Method == http.MethodOptions {
 		handler = http.HandlerFunc(generalOptions)
 	}
-	handler.ServeHTTP(&s.writer, &s.request)
+	ch.call(handler)
 	if x.hijacked {
 		s.ctx.cancel(context.Canceled)
 		x.recycle(ch.server())
 		return false
 	}
-	s.writer.letGo()
 	ch.ctx.Store(nil)
 	s.ctx.cancel(context.Canceled)
 	x.response.finish()
 	return true
+}
+
+// call runs the handler, lets go of its writer, and learns from how it went.
+func (ch *channel) call(handler http.Handler) {
+	x := ch.x
+	s, d := x.slab, ch.server().config.Dispatcher
+	if !d.Adaptive() {
+		handler.ServeHTTP(&s.writer, &s.request)
+		s.writer.letGo()
+		return
+	}
+	if x.turn == nil {
+		began := time.Now()
+		handler.ServeHTTP(&s.writer, &s.request)
+		s.writer.letGo()
+		if x.whole {
+			d.Learn(x.kind, dispatch.OnThread, time.Since(began) < dispatch.Slow)
+		}
+		return
+	}
+	t := x.turn
+	t.Enter(&ch.Conn)
+	defer func() { // also when it panics
+		s.writer.letGo()
+		if fate := t.Leave(&ch.Conn); fate != reactor.GivenAway {
+			d.Learn(x.kind, dispatch.Here, fate == reactor.Kept)
+		}
+	}()
+	handler.ServeHTTP(&s.writer, &s.request)
 }
 
 // generalOptions answers "OPTIONS *", as net/http does: 200 and nothing, when there is no body.
@@ -680,11 +724,11 @@ func (ch *channel) becomeIdle() {
 	ch.report(http.StateIdle)
 }
 
-// hold sees to it that what is held leaves soon, if the next handler takes its time. On the loop nothing is done: there
-// the next handler is one that does not.
+// hold sees to it that what is held leaves soon, if the next handler takes its time. On the loop nothing is done where the
+// next handler is known not to.
 func (ch *channel) hold(t *reactor.Turn) {
 	x := ch.x
-	if t != nil || x.holding.Load() != nil { // its timer is running
+	if t != nil && !ch.server().config.Dispatcher.Adaptive() || x.holding.Load() != nil { // its timer is running
 		return
 	}
 	x.holding.Store(ch)

@@ -201,7 +201,7 @@ func compare(t *testing.T, sc *scenario) {
 		p.end()
 	})
 	why, differs := differences[sc.name]
-	for _, policy := range []dispatch.Policy{dispatch.PolicyPool, dispatch.PolicyInline} {
+	for _, policy := range []dispatch.Policy{dispatch.PolicyPool, dispatch.PolicyInline, dispatch.PolicyAdaptive} {
 		synctest.Test(t, func(t *testing.T) {
 			n := new(notes)
 			s := newSim(t, 1, reactortest.Faults{SendBuffer: 1 << 20, RecvBuffer: 1 << 20}, simConfig{policy: policy, Config: Config{GeneralOptions: true}, watermark: 1 << 20},

@@ -170,7 +170,11 @@ func (c *Conn) Claim() {
 // Detach gives the loop away, if t is still the turn of its goroutine, and makes the caller the connection's task, which
 // it has to Release. Whoever runs on the loop calls it before anything that may wait. A nil t is no turn.
 func (c *Conn) Detach(t *Turn) {
-	if t != nil && !t.lost {
+	switch {
+	case t == nil:
+	case t.user != 0: // c was claimed by Enter
+		t.gave = t.loop.takeOver(t.user) || t.gave
+	case !t.lost:
 		c.Claim()
 		t.GiveAway()
 	}

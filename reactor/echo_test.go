@@ -82,21 +82,20 @@ func (e *echo) failed(err error) {
 }
 
 func (e *echo) input(t *reactor.Turn, p []byte) bool {
-	switch e.random.IntN(5) {
+	switch e.random.IntN(7) {
 	case 0:
-		err := e.send(t, p)
-		switch {
-		case t.Lost() && err != nil:
-			e.letGo()
-			return false
-		case t.Lost():
-			e.work()
-			return false
-		case err != nil:
-			e.Close(t)
-			return false
+		return e.sent(t, e.send(t, p))
+	case 5, 6:
+		t.Enter(&e.Conn) // user code, which may take longer than a loop can wait for it
+		yield(e.random.IntN(3))
+		if e.random.IntN(2) == 0 {
+			time.Sleep(time.Duration(e.random.IntN(50)) * time.Millisecond)
 		}
-		return true
+		err := e.send(t, p)
+		if kept := t.Leave(&e.Conn) == reactor.Kept; kept == t.Lost() {
+			e.sim.t.Errorf("kept: %v, lost: %v", kept, t.Lost())
+		}
+		return e.sent(t, err)
 	case 1:
 		e.Claim()
 		e.Reclaim()
@@ -119,6 +118,21 @@ func (e *echo) input(t *reactor.Turn, p []byte) bool {
 		runtime.Goexit()
 		return false
 	}
+}
+
+// sent goes on after what may have lost the turn. The result is Input's.
+func (e *echo) sent(t *reactor.Turn, err error) bool {
+	switch {
+	case t.Lost() && err != nil:
+		e.letGo()
+	case t.Lost():
+		e.work()
+	case err != nil:
+		e.Close(t)
+	default:
+		return true
+	}
+	return false
 }
 
 func (e *echo) begin(p []byte) {

@@ -29,3 +29,6 @@ func (c *Conn) NoteExpired() { c.word.Or(wordExpired) }
 
 // TellDraining is Drain that does not wait.
 func (r *Reactor) TellDraining() { r.postAll(opDrain) }
+
+// Ticking says whether the watch over user code ticks.
+func (r *Reactor) Ticking() bool { return r.watch.ticking.Load() }

@@ -19,6 +19,10 @@ type Loop struct {
 	clock atomic.Int64 // nanoseconds of the reactor's clock at the last wake-up
 	wheel wheel
 
+	busy atomic.Uint64 // odd while user code runs on the loop, and another number each time
+	seen uint64        // what busy was at the watch's last tick, if odd. Only the watch's timer
+	turn *Turn         // whose tenure it is; the watch reads it while user code runs
+
 	mu     sync.Mutex
 	posted []op // guarded by mu
 
@@ -39,9 +43,11 @@ type Loop struct {
 type Turn struct {
 	loop   *Loop
 	buf    []byte
-	lost   bool // given away: another goroutine is the loop now. Only this goroutine reads or writes it
-	next   int  // the event to serve next
-	n      int  // how many events there are
+	lost   bool   // given away: another goroutine is the loop now. Only this goroutine reads or writes it
+	user   uint64 // between Enter and Leave: what Loop.busy is as long as the turn is not lost; else 0
+	gave   bool   // between Enter and Leave: the turn was given away
+	next   int    // the event to serve next
+	n      int    // how many events there are
 	events [maxEvents]Event
 
 	fileBytes int // how much of files it may still send before the next Wait
@@ -53,8 +59,14 @@ const maxEvents = 256
 // Loop returns the loop that t is a turn of.
 func (t *Turn) Loop() *Loop { return t.loop }
 
-// Lost says whether the turn was given away: the caller runs on as a task would, and may touch the loop no more.
-func (t *Turn) Lost() bool { return t.lost }
+// Lost says whether the turn was given away, or taken: the caller runs on as a task would, and may touch the loop no more.
+// Between Enter and Leave any goroutine may ask.
+func (t *Turn) Lost() bool {
+	if t.user != 0 {
+		return t.loop.busy.Load() != t.user
+	}
+	return t.lost
+}
 
 // Now returns the reactor's clock as the loop read it last, as a time.
 func (t *Turn) Now() time.Time { return t.loop.reactor.start.Add(time.Duration(t.loop.clock.Load())) }
@@ -66,6 +78,11 @@ func (t *Turn) GiveAway() {
 		return
 	}
 	t.lost = true
+	t.handOn()
+}
+
+// handOn makes a fresh goroutine the loop, with the events that t has still to serve.
+func (t *Turn) handOn() {
 	fresh := newTurn(t.loop)
 	fresh.n = copy(fresh.events[:], t.events[t.next:t.n])
 	go t.loop.run(fresh)
@@ -132,6 +149,7 @@ func (l *Loop) schedule(c *Conn, at int64) {
 //  6. wait, until the next deadline at most, and not at all when 2 or 3 made more work.
 func (l *Loop) run(t *Turn) {
 	defer func() { PutBuffer(t.buf) }()
+	l.turn = t
 	for {
 		for t.next < t.n {
 			e := t.events[t.next]

@@ -36,6 +36,7 @@ type Reactor struct {
 	freed  signal        // a connection has gone, and its descriptor with it
 	placed atomic.Uint32 // counts placements, so that equally loaded loops take turns
 	failed atomic.Bool   // Abort was called: what is accepted now is closed at once
+	watch  watch
 }
 
 // New makes the loops and starts them.
@@ -186,10 +187,16 @@ func (r *Reactor) Drain(ctx context.Context) error {
 func (r *Reactor) Abort() {
 	r.failed.Store(true)
 	r.postAll(opAbort)
+	for _, l := range r.loops {
+		if busy := l.busy.Load(); busy%2 == 1 {
+			l.takeOver(busy) // user code is not waited for
+		}
+	}
 }
 
 // Stop ends the loops and waits for that. No connection may be open, or its descriptor stays open with it.
 func (r *Reactor) Stop() {
+	r.watch.stop()
 	r.postAll(opStop)
 	for _, l := range r.loops {
 		<-l.ended
