@@ -10,6 +10,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"runtime"
 	"sync"
@@ -20,6 +21,7 @@ import (
 	"github.com/waitress-go/waitress/dispatch"
 	"github.com/waitress-go/waitress/http1"
 	"github.com/waitress-go/waitress/httpparse"
+	"github.com/waitress-go/waitress/proxy"
 	"github.com/waitress-go/waitress/reactor"
 )
 
@@ -67,6 +69,43 @@ type Server struct {
 	// ReusePort lets other processes listen on the same TCP addresses (SO_REUSEPORT); the system shares the connections out
 	// among them. Not on Windows.
 	ReusePort bool
+
+	// TrustedProxies are the addresses of the proxies in front of the server, which are believed what they say of their
+	// clients: by header fields, TrustedProxyHeaders, or by ProxyProtocol. Handlers then find the client's address in
+	// Request.RemoteAddr and the host that it asked for in Request.Host; proxy.ClientOf tells scheme and port. What a trusted
+	// proxy sends and makes no sense is answered with 400. Header fields that nobody vouches for are removed. Default: none.
+	TrustedProxies []netip.Prefix
+
+	// TrustUnixProxies: peers that come by a Unix socket are trusted proxies too.
+	TrustUnixProxies bool
+
+	// TrustedProxyCount is how many proxies there are, one behind the other, that append to the lists of X-Forwarded-For,
+	// X-Forwarded-Host and Forwarded: the client is the first of that many entries at the end. Default: 1.
+	TrustedProxyCount int
+
+	// TrustedProxyHeaders names the fields that the trusted proxies set on each request: X-Forwarded-For, -Host, -Proto, -Port
+	// and -By, or else Forwarded. Default: none.
+	TrustedProxyHeaders []string
+
+	// ClearUntrustedProxyHeaders removes those fields from requests even if no proxy is trusted. Where one is, they are
+	// removed in any case unless a trusted proxy has set them. Default: a handler sees them, as with net/http.
+	ClearUntrustedProxyHeaders bool
+
+	// LogUntrustedProxyHeaders says so in the log, as a warning, when such fields are removed.
+	LogUntrustedProxyHeaders bool
+
+	// ProxyProtocol makes connections of TrustedProxies begin with the PROXY protocol's header, version 1 or 2, which tells the
+	// client's address. Those without it fail; from others it is a malformed request. Connections then cost a goroutine
+	// and a buffer each: see Serve.
+	ProxyProtocol bool
+
+	// URLPrefix is where a proxy has put the server, "/app": it is taken off the path of requests that begin with it, and
+	// told by proxy.ClientOf. Default: none.
+	URLPrefix string
+
+	// URLScheme is the scheme by which clients reach the server through a proxy that does not tell, "http" or "https":
+	// proxy.ClientOf tells it. Default: that of the connection.
+	URLScheme string
 
 	// ReadHeaderTimeout is how long a request head may take, from its first byte, or from the accept of the connection:
 	// 408 after it. Default: 10 s.
@@ -229,7 +268,11 @@ func (s *Server) start() error {
 		}
 	}
 	r := &running{log: s.logger(), stopped: make(chan struct{})}
-	var err error
+	proxies := s.proxies(r.log)
+	err := proxies.Validate(s.ProxyProtocol)
+	if err != nil {
+		return fmt.Errorf("waitress: %w", err)
+	}
 	r.dispatcher, err = dispatch.New(dispatch.Config{
 		Policy:  s.Policy,
 		Threads: s.Threads,
@@ -246,7 +289,7 @@ func (s *Server) start() error {
 		handler = http.DefaultServeMux
 	}
 	r.http = http1.New(http1.Config{
-		Handler:        handler,
+		Handler:        proxy.Handler(handler, proxies),
 		Dispatcher:     r.dispatcher,
 		Limits:         httpparse.Limits{RequestLine: s.MaxRequestLine, HeadBytes: s.MaxHeaderBytes, Headers: s.MaxHeaders},
 		HeaderTimeout:  orDefault(s.ReadHeaderTimeout, defaultReadHeaderTimeout),
@@ -366,6 +409,9 @@ func (s *Server) admit(l net.Listener) (_ *serving, err error) {
 		if ctx = s.BaseContext(l); ctx == nil {
 			panic("waitress: BaseContext returned a nil context")
 		}
+	}
+	if s.ProxyProtocol {
+		l = proxy.NewListener(l, s.proxies(nil), orDefault(s.ReadHeaderTimeout, defaultReadHeaderTimeout))
 	}
 	v, err := s.add(l)
 	if err != nil {

@@ -2,6 +2,9 @@
 
 package httpparse
 
+// HostPort says whether s is a host that a request may name, and whether a port follows it.
+func HostPort(s string) (hasPort, ok bool) { return hostPort([]byte(s)) }
+
 // hostPort = uri-host [ ":" port ]  (RFC 9110 §7.2, RFC 3986 §3.2.2)
 //
 // Of that grammar only what names a host somebody can have is accepted: a name of unreserved characters, an IPv4
