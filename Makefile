@@ -9,6 +9,9 @@ GOLANGCI_LINT ?= $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lin
 # For race: -short leaves out what takes long and runs without the detector too.
 RACEFLAGS ?=
 
+# For test-windows: -short, -run, -v and the like.
+WINDOWSFLAGS ?=
+
 # For fuzz: how many inputs each target tries. A time, such as 10s, would do too, but up to Go 1.26 its end is now and
 # then reported as a failure (go.dev/issue/75804). Inputs that fail are kept in testdata/fuzz and are to be committed.
 FUZZTIME ?= 30000x
@@ -26,7 +29,7 @@ POLICIES   ?= pool inline
 ADDR       ?= 127.0.0.1:18080
 
 .DEFAULT_GOAL := help
-.PHONY: help test race test-kqsim lint shape crossvet cross fuzz bench conformance ci
+.PHONY: help test race test-kqsim test-windows lint shape crossvet cross fuzz bench conformance ci
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -39,6 +42,9 @@ race: ## run the tests with the race detector, which compiles the project's own 
 
 test-kqsim: ## run the whole server's tests on the kqueue poller, over a model of kqueue that runs on Linux
 	$(GO) test -tags kqsim . ./examples/...
+
+test-windows: ## run the tests as Windows programs under Wine, which is installed where it is missing (Debian, as root)
+	.ci/wine/run $(GO) test -exec "$(CURDIR)/.ci/wine/exec" $(WINDOWSFLAGS) ./...
 
 lint: ## run the linters and formatters that .golangci.yml names
 	$(GOLANGCI_LINT) run ./...
