@@ -3,6 +3,7 @@ module github.com/waitress-go/waitress/compat
 go 1.26.0
 
 require (
+	connectrpc.com/connect v1.19.1
 	github.com/coder/websocket v1.8.14
 	github.com/gin-gonic/gin v1.11.0
 	github.com/go-chi/chi/v5 v5.2.3
@@ -19,6 +20,7 @@ require (
 	go.opentelemetry.io/otel/sdk v1.38.0
 	go.uber.org/goleak v1.3.0
 	go.uber.org/zap v1.28.0
+	google.golang.org/protobuf v1.36.9
 )
 
 require (
@@ -74,7 +76,6 @@ require (
 	golang.org/x/text v0.28.0 // indirect
 	golang.org/x/time v0.11.0 // indirect
 	golang.org/x/tools v0.35.0 // indirect
-	google.golang.org/protobuf v1.36.9 // indirect
 )
 
 replace github.com/waitress-go/waitress => ../

@@ -4,6 +4,7 @@ package compat
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -175,7 +176,7 @@ func TestReverseProxyAbort(t *testing.T) {
 				t.Error(err)
 			}
 			cancel()
-			if err := receive(t, "the backend's handler", gone); err != context.Canceled {
+			if err := receive(t, "the backend's handler", gone); !errors.Is(err, context.Canceled) {
 				t.Error(err)
 			}
 			_ = resp.Body.Close()

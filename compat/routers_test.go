@@ -19,8 +19,8 @@ import (
 	echomiddleware "github.com/labstack/echo/v4/middleware"
 )
 
-// An order is what the routers' applications read and write.
-type order struct {
+// A dinner is what the routers' applications read and write.
+type dinner struct {
 	Dish  string `json:"dish"`
 	Count int    `json:"count"`
 }
@@ -70,7 +70,7 @@ func tables(param func(r *http.Request, name string) string) http.HandlerFunc {
 }
 
 func orders(w http.ResponseWriter, r *http.Request) {
-	var o order
+	var o dinner
 	if err := json.NewDecoder(r.Body).Decode(&o); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
@@ -201,7 +201,7 @@ func newGinApp(*testing.T) http.Handler {
 		c.String(http.StatusOK, "table %s, %s", c.Param("table"), c.Param("guest"))
 	})
 	e.POST("/orders", func(c *gin.Context) {
-		var o order
+		var o dinner
 		if err := c.ShouldBindJSON(&o); err != nil {
 			c.JSON(http.StatusBadRequest, gin.H{"error": err.Error()})
 			return
@@ -233,7 +233,7 @@ func newEchoApp(*testing.T) http.Handler {
 		return c.String(http.StatusOK, fmt.Sprintf("table %s, %s", c.Param("table"), c.Param("guest")))
 	})
 	e.POST("/orders", func(c echo.Context) error {
-		var o order
+		var o dinner
 		if err := c.Bind(&o); err != nil {
 			return err
 		}
