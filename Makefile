@@ -22,6 +22,9 @@ PLATFORMS ?= linux/amd64 darwin/amd64 freebsd/amd64 netbsd/amd64 openbsd/amd64 d
              linux/arm64 darwin/arm64 freebsd/arm64 netbsd/arm64 openbsd/arm64 windows/arm64 \
              linux/386 linux/arm freebsd/386 freebsd/arm
 
+# For compat: -short leaves out what takes long.
+COMPATFLAGS ?=
+
 # For bench and conformance.
 BENCHFLAGS ?=
 CORPUS     ?=
@@ -48,6 +51,7 @@ test-windows: ## run the tests as Windows programs under Wine, which is installe
 
 lint: ## run the linters and formatters that .golangci.yml names
 	$(GOLANGCI_LINT) run ./...
+	cd compat && $(GOLANGCI_LINT) run ./...
 
 shape: ## print what is long, nested or said twice; never fails
 	$(GOLANGCI_LINT) run --enable-only=gocognit,nestif,funlen,dupl --uniq-by-line=false --issues-exit-code=0 ./...
@@ -85,5 +89,9 @@ conformance: ## run a corpus against examples/echo under each policy: CORPUS=fol
 		echo "policy $$policy" && $(PYTHON) $(CORPUS)/run.py $(ADDR) $(CORPUS)/*.jsonl || status=1; \
 		kill -INT $$server; wait $$server || status=1; \
 	done; rm -rf "$$dir"; exit $$status
+
+.PHONY: compat
+compat: ## run programs and libraries written for net/http, unmodified, on this server and beside net/http
+	cd compat && $(GO) vet ./... && $(GO) test $(COMPATFLAGS) ./...
 
 ci: test race test-kqsim lint cross fuzz ## what must hold before a change lands
