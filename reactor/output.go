@@ -5,6 +5,7 @@ package reactor
 import (
 	"errors"
 	"io"
+	"runtime"
 	"sync"
 	"sync/atomic"
 )
@@ -268,6 +269,7 @@ func (c *Conn) WriteFile(t *Turn, f File, offset, n int64) error {
 			break
 		}
 		o.mu.Unlock()
+		runtime.Gosched() // whoever waits for the lock is to get it, and not the one that has just had it
 		o.mu.Lock()
 		q = o.q.Load()
 	}
