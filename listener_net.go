@@ -135,6 +135,13 @@ func (l *netListener) Close() error {
 		return nil
 	}
 	l.cancel()
+	select {
+	case <-l.ended:
+		if l.err == reactor.ErrListenerClosed { // its owner has closed it
+			return nil
+		}
+	default:
+	}
 	if err := l.from.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		return err
 	}

@@ -708,3 +708,32 @@ func TestServeNetFails(t *testing.T) {
 		t.Error("the listener is still open")
 	}
 }
+
+// TestServeOwnerCloses stops serving by closing the listener: the connections go on, and when the last one has gone no
+// goroutine is left, which the end of the bubble shows; nobody calls Close. The Server can serve again.
+func TestServeOwnerCloses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &Server{Handler: http.HandlerFunc(hello)}
+		for range 2 {
+			l := newMemListener()
+			served := make(chan error, 1)
+			go func() { served <- s.Serve(l) }()
+			c, err := l.dial(t.Context(), "", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := bufio.NewReader(c)
+			send(t, c, get)
+			answer(t, r)
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-served; !errors.Is(err, net.ErrClosed) {
+				t.Error("Serve:", err)
+			}
+			send(t, c, get)
+			answer(t, r)
+			_ = c.Close()
+		}
+	})
+}

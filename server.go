@@ -431,8 +431,31 @@ func (s *Server) admit(l net.Listener) (_ *serving, err error) {
 func (s *Server) dismiss(v *serving) {
 	_ = v.accept.Close() // nobody waits for it
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	delete(s.serving, v)
+	if r := s.run; len(s.serving) == 0 && !s.closing {
+		go s.retire(r, r.engines())
+	}
+}
+
+// retire ends r when its last connection has gone, unless there is a listener again by then: whoever stops serving by
+// closing the listener, as net/http allows, leaves no goroutine behind. engines are all of r's, since only a listener
+// brings one more.
+func (s *Server) retire(r *running, engines []*engine) {
+	for _, e := range engines {
+		_ = e.Empty(context.Background()) // it has no other end
+	}
+	s.mu.Lock()
+	over := s.run == r && !s.closing && len(s.serving) == 0 && r.conns() == 0
+	if over {
+		s.run = nil
+	}
 	s.mu.Unlock()
+	if !over {
+		return
+	}
+	r.end()
+	_ = r.dispatcher.Close(context.Background()) // likewise
 }
 
 // serve accepts for v until its listener is closed, and says why.
@@ -542,7 +565,7 @@ func (s *Server) Close() error {
 	return err
 }
 
-// engines are those that were made. Only when the Server is closing, so that there will be no other.
+// engines are those that were made. Only under Server.mu, or when the Server is closing, so that there will be no other.
 func (r *running) engines() (all []*engine) {
 	for _, e := range []*engine{r.plain, r.net} {
 		if e != nil {
@@ -550,6 +573,14 @@ func (r *running) engines() (all []*engine) {
 		}
 	}
 	return all
+}
+
+// conns returns how many connections are open. As engines.
+func (r *running) conns() (n int) {
+	for _, e := range r.engines() {
+		n += e.Conns()
+	}
+	return n
 }
 
 // drain waits until all connections have ended, or ctx ends.

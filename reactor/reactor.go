@@ -169,6 +169,11 @@ func (r *Reactor) leastLoaded() *Loop {
 // to be closed before.
 func (r *Reactor) Drain(ctx context.Context) error {
 	r.postAll(opDrain)
+	return r.Empty(ctx)
+}
+
+// Empty waits until there is no connection, or ctx ends.
+func (r *Reactor) Empty(ctx context.Context) error {
 	for {
 		freed := r.freed.wait()
 		if r.Conns() == 0 {
