@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-//go:build aix || js || plan9 || solaris || wasip1
+//go:build aix || js || plan9 || solaris || wasip1 || fallback
 
 package waitress
 

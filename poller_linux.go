@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-//go:build !kqsim
+//go:build !kqsim && !fallback
 
 package waitress
 

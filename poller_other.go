@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-//go:build aix || js || plan9 || solaris || wasip1
+//go:build aix || js || plan9 || solaris || wasip1 || fallback
 
 package waitress
 
@@ -13,6 +13,8 @@ import (
 
 	"github.com/waitress-go/waitress/reactor"
 )
+
+// The build tag fallback gives this to systems that have a poller, so that what runs without one can be tried there.
 
 // errSystem says that there is no poller for this system: every listener is one for netListener, whose connections
 // goroutines wait for.

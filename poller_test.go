@@ -54,6 +54,7 @@ type capabilities struct {
 	noSignals   bool          // a test can't send the process that it has started a signal
 	noLimit     bool          // a process can't limit its descriptors
 	noUnix      bool          // there may be no Unix sockets
+	noHijack    bool          // connections can't be hijacked
 	spurious    bool          // reports come for no reason, so that nothing follows from one of them
 }
 
@@ -61,7 +62,9 @@ type capabilities struct {
 func systemCapabilities() capabilities {
 	c := namedCapabilities(runtime.GOOS)
 	kqsim := builtWith("-tags", "kqsim") // the model of kqueue
-	c.allocates = c.allocates || kqsim || builtWith("-race", "true")
+	fallback := builtWith("-tags", "fallback") // no poller of the system's
+	c.allocates = c.allocates || kqsim || fallback || builtWith("-race", "true")
+	c.noHijack = c.noHijack || fallback
 	c.spurious = c.spurious || kqsim
 	return c
 }
@@ -89,7 +92,9 @@ func namedCapabilities(system string) capabilities {
 	case "linux":
 		return capabilities{conns: 500, wakes: 20_000, granularity: time.Millisecond}
 	case "plan9", "js", "wasip1":
-		return capabilities{noSignals: true, noLimit: true, noUnix: true}
+		return capabilities{noSignals: true, noLimit: true, noUnix: true, allocates: true, noHijack: true}
+	case "aix", "illumos", "solaris":
+		return capabilities{allocates: true, noHijack: true}
 	default:
 		return capabilities{conns: 500, wakes: 20_000, granularity: time.Millisecond, allocates: true}
 	}
@@ -119,6 +124,7 @@ func testPoller(t *testing.T, system pollerSystem) {
 		{"a token comes back whole", testPollerToken},
 		{"Del ends the reports", testPollerDel},
 		{"a number used again has only its new token", testPollerReuse},
+		{"a number used again begins anew", testPollerReuseEnded},
 		{"writable again after the buffer was full", testPollerWritable},
 		{"writable waits for Rearm from another goroutine", testPollerRearmElsewhere},
 		{"the peer's close comes with unread data", testPollerPeerClosed},
@@ -528,6 +534,25 @@ func testPollerReuse(r *pollerRig) {
 		r.receive(c, "again")
 		if r.ready[old.token] != 0 {
 			r.Fatalf("%b reported for a token that was deleted", r.ready[old.token])
+		}
+		r.close(c)
+	}
+}
+
+func testPollerReuseEnded(r *pollerRig) {
+	for range 10 {
+		old := r.add()
+		r.check(r.CloseWrite(old.fd))
+		_, err := io.ReadAll(old.peer)
+		r.check(err)
+		r.settle()
+		r.close(old)
+		c := r.add() // most often it has the same number
+		r.check(c.peer.CloseWrite())
+		r.seen(c, reactor.PeerClosed)
+		r.settle()
+		if r.ready[c.token]&reactor.Hangup != 0 {
+			r.Fatalf("%b reported after the peer's close alone", r.ready[c.token])
 		}
 		r.close(c)
 	}

@@ -517,7 +517,7 @@ func TestPanic(t *testing.T) {
 
 // TestAllocations: what a plain GET costs, client and all: the client here costs nothing.
 func TestAllocations(t *testing.T) {
-	if systemCapabilities().allocates || detoursAllocate {
+	if systemCapabilities().allocates {
 		return
 	}
 	policies(t, func(t *testing.T, p Policy) {
