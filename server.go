@@ -158,6 +158,15 @@ type Server struct {
 	// QueueLimit bounds how many requests may wait for one of Threads: 503 with Retry-After above it. Default: no bound.
 	QueueLimit int
 
+	// QueueTarget bounds how long requests wait for one of Threads under a load that is too much for them: when for a
+	// QueueInterval none has waited for less, those that have waited for longer get 503 with Retry-After, until none waits.
+	// Shorter peaks are served. Default: none; QueueInterval: 100 ms, or QueueTarget if that is longer.
+	QueueTarget, QueueInterval time.Duration
+
+	// Urgent says which requests go before all others that wait for a thread, and are never answered with 503 for their
+	// number, such as health checks. It is called on the event loops, and must not wait or keep the request. Default: none.
+	Urgent func(*http.Request) bool
+
 	// Loops is the number of event loops. Default: one per GOMAXPROCS.
 	Loops int
 
@@ -230,6 +239,7 @@ const (
 	defaultIdleTimeout         = 75 * time.Second
 	defaultShutdownTimeout     = 30 * time.Second
 	defaultOutbufHighWatermark = 1 << 20
+	defaultQueueInterval       = 100 * time.Millisecond
 
 	// closeWait is how long Close waits for the loops to end. They do at once, unless an inline handler holds one up.
 	closeWait = time.Second
@@ -274,9 +284,11 @@ func (s *Server) start() error {
 		return fmt.Errorf("waitress: %w", err)
 	}
 	r.dispatcher, err = dispatch.New(dispatch.Config{
-		Policy:  s.Policy,
-		Threads: s.Threads,
-		Queue:   s.QueueLimit,
+		Policy:   s.Policy,
+		Threads:  s.Threads,
+		Queue:    s.QueueLimit,
+		Target:   max(s.QueueTarget, 0),
+		Interval: max(orDefault(s.QueueInterval, defaultQueueInterval), s.QueueTarget),
 		Depth: func(waiting int) {
 			r.log.Warn("task queue is deep", zap.Int("waiting", waiting), zap.Int("threads", s.Threads))
 		},
@@ -299,6 +311,7 @@ func (s *Server) start() error {
 		IdleTimeout:    orDefault(s.IdleTimeout, defaultIdleTimeout),
 		MaxBody:        s.MaxBodyBytes,
 		Ident:          s.Ident,
+		Urgent:         s.Urgent,
 		GeneralOptions: !s.DisableGeneralOptionsHandler,
 		HTTPServer:     s.asHTTPServer(handler),
 		ConnContext:    s.ConnContext,

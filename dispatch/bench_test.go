@@ -15,6 +15,7 @@ type countTask struct{ left sync.WaitGroup }
 
 func (c *countTask) Run()                 { c.left.Done() }
 func (c *countTask) Panicked(any, []byte) {}
+func (c *countTask) Shed()                {}
 
 // BenchmarkSubmit compares ways to run an empty task elsewhere, submitted in bursts as a loop does that read a batch
 // of sockets: burst=1 waits for every task, burst=64 for every 64. wakes/task counts parked threads sent to the queue.

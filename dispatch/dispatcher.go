@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 )
 
 // Errors of Submit. The task was not taken: neither Run nor Panicked will be called.
@@ -29,6 +30,11 @@ type Config struct {
 	// most Threads+Queue tasks at once, and refuses the next. An elastic pool has no queue to bound.
 	Queue int
 
+	// Target and Interval bound how long tasks of a bounded pool wait: when for an Interval no task has waited for less than
+	// Target, those that have waited for longer are shed (Task.Shed) until the queue is empty. So a burst is served, and what
+	// is served of a load that the threads can't keep up with is fresh. 0: no task is shed.
+	Target, Interval time.Duration
+
 	// Depth, when not nil, is called with the number of waiting tasks when one was queued behind more others than there
 	// are threads free to take them, of the Threads there may be. It is called by Submit, at most once a second, with
 	// the largest number since the last call: what was larger within the second is told by the first Submit after it.
@@ -47,6 +53,12 @@ func (c Config) validate() error {
 		return fmt.Errorf("dispatch: Queue: %d is negative", c.Queue)
 	case c.Queue > 0 && c.Threads == 0:
 		return errors.New("dispatch: Queue: an elastic pool has no bound (set Threads too)")
+	case c.Target < 0:
+		return fmt.Errorf("dispatch: Target: %v is negative", c.Target)
+	case c.Target > 0 && c.Threads == 0:
+		return errors.New("dispatch: Target: in an elastic pool no task waits (set Threads too)")
+	case c.Target > 0 && c.Interval < c.Target:
+		return fmt.Errorf("dispatch: Interval: %v is shorter than the Target, %v", c.Interval, c.Target)
 	}
 	return nil
 }
@@ -108,7 +120,13 @@ func (d *Dispatcher) Learn(k Kind, ran Place, quick bool) {
 // Submit gives t to a task thread. It does not wait, and allocates nothing but threads and queue slots that were not
 // there before. It returns ErrQueueFull, ErrClosed or nil.
 func (d *Dispatcher) Submit(t Task) error {
-	return d.pool.submit(t)
+	return d.pool.submit(t, false)
+}
+
+// SubmitUrgent is Submit for a task that goes before all others that wait, but for urgent ones, and is neither refused nor
+// shed: a health check.
+func (d *Dispatcher) SubmitUrgent(t Task) error {
+	return d.pool.submit(t, true)
 }
 
 // Run runs t on this goroutine, whether or not the Dispatcher is closed, and reports whether t.Run returned. When
@@ -134,6 +152,7 @@ type Stats struct {
 
 	Submitted uint64 // tasks that Submit took
 	Refused   uint64 // tasks that Submit answered with ErrQueueFull
+	Shed      uint64 // tasks that waited for too long
 	Panicked  uint64 // tasks that panicked or called runtime.Goexit, with Submit or Run
 	Started   uint64 // threads started
 	Woken     uint64 // times that a parked thread was sent to the queue
@@ -145,7 +164,7 @@ func (d *Dispatcher) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return Stats{
-		Threads: p.live, Idle: p.idleCount, Running: p.running, Queued: p.tasks.count,
-		Submitted: p.submitted, Refused: p.refused, Panicked: d.panicked.Load(), Started: p.started, Woken: p.woken,
+		Threads: p.live, Idle: p.idleCount, Running: p.running, Queued: p.waiting(),
+		Submitted: p.submitted, Refused: p.refused, Shed: p.shed, Panicked: d.panicked.Load(), Started: p.started, Woken: p.woken,
 	}
 }

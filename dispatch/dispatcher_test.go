@@ -19,11 +19,14 @@ import (
 	"github.com/waitress-go/waitress/internal/invariant"
 )
 
-// A funcTask runs a function, and passes what Panicked gets to another.
+// A funcTask runs a function, passes what Panicked gets to another, and calls a third when it is shed.
 type funcTask struct {
 	run      func()
 	panicked func(v any, stack []byte)
+	shed     func()
 }
+
+func (f *funcTask) Shed() { f.shed() }
 
 func (f *funcTask) Run() { f.run() }
 

@@ -37,10 +37,14 @@ type pool struct {
 	room     int            // immutable: tasks there may be, queued and running together, 0 for any number
 	idleMax  int            // immutable: threads that may be idle
 	depth    func(int)      // immutable: Config.Depth
+	target   int64          // immutable: Config.Target and Interval in nanoseconds
+	interval int64          // immutable
+	start    time.Time      // immutable: when the pool's clock began
 	panicked *atomic.Uint64 // the Dispatcher's
 
 	mu        sync.Mutex
 	tasks     queue         // guarded by mu, as is all that follows
+	urgent    queue         // those that go before
 	idle      *thread       // the one that parked last is first: its stack and caches are warmest
 	idleCount int           //
 	live      int           // threads in any condition
@@ -52,7 +56,12 @@ type pool struct {
 	depthPeak  int       // the largest depth since Depth was called, 0 for none
 	depthAfter time.Time // when Depth may be called again
 
-	submitted, refused, started, woken uint64
+	// Since when every task has waited for longer than the target, on the pool's clock, or 0; and whether that was long enough
+	// to shed what waits for longer from then on, until the queue is empty.
+	standing int64
+	shedding bool
+
+	submitted, refused, shed, started, woken uint64
 }
 
 // A thread is a goroutine of the pool.
@@ -69,11 +78,15 @@ func (p *pool) init(c Config, panicked *atomic.Uint64) {
 	}
 	p.idleMax = idlePerProc * runtime.GOMAXPROCS(0)
 	p.depth = c.Depth
+	p.target, p.interval, p.start = int64(c.Target), int64(c.Interval), time.Now()
 	p.panicked = panicked
 	p.ended = make(chan struct{})
 }
 
-func (p *pool) submit(t Task) error {
+// waiting is how many tasks wait. Under mu.
+func (p *pool) waiting() int { return p.tasks.count + p.urgent.count }
+
+func (p *pool) submit(t Task, urgent bool) error {
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
@@ -81,13 +94,20 @@ func (p *pool) submit(t Task) error {
 	}
 	// Running tasks count too, because a thread that has not reached the queue yet must not make it look full: whether
 	// a task is refused depends on the tasks there are, not on how fast threads woke.
-	if p.room > 0 && p.running+p.tasks.count >= p.room {
+	if p.room > 0 && !urgent && p.running+p.waiting() >= p.room {
 		p.refused++
 		p.mu.Unlock()
 		return ErrQueueFull
 	}
 	p.submitted++
-	p.tasks.push(t)
+	switch {
+	case urgent:
+		p.urgent.push(queued{task: t})
+	case p.target > 0:
+		p.tasks.push(queued{t, int64(time.Since(p.start))})
+	default:
+		p.tasks.push(queued{task: t})
+	}
 	th, start := p.summon()
 	waiting := p.submitDepth()
 	p.mu.Unlock()
@@ -130,7 +150,7 @@ func (p *pool) summon() (th *thread, start bool) {
 	if invariant.Enabled {
 		p.check()
 	}
-	if p.searching || p.tasks.count == 0 {
+	if p.searching || p.waiting() == 0 {
 		return nil, false
 	}
 	if th = p.idle; th != nil {
@@ -176,17 +196,21 @@ func (p *pool) thread() {
 	th := &thread{wake: make(chan struct{}, 1)}
 	defer p.threadEnd(th) // also after runtime.Goexit in a task
 	for {
-		t := p.take(th)
-		if t == nil {
+		t, shed := p.take(th)
+		switch {
+		case t == nil:
 			return
+		case shed:
+			t.Shed()
+		default:
+			guard(t, p.panicked)
 		}
-		guard(t, p.panicked)
 	}
 }
 
-// take returns the next task for th, which is searching or has just ended a task, and parks it while there is none.
-// It returns nil when the thread should end.
-func (p *pool) take(th *thread) Task {
+// take returns the next task for th, which is searching or has just ended a task, and whether it is to be shed; it parks th
+// while there is none. It returns nil when the thread should end.
+func (p *pool) take(th *thread) (t Task, shed bool) {
 	p.mu.Lock()
 	if th.running {
 		th.running = false
@@ -195,28 +219,55 @@ func (p *pool) take(th *thread) Task {
 		p.searching = false
 	}
 	for {
-		if t := p.tasks.pop(); t != nil {
+		if p.waiting() > 0 {
+			t, shed = p.next()
 			th.running = true
 			p.running++
 			// The next thread leaves before this task starts, because this task may wait for the next one.
 			next, start := p.summon()
 			p.mu.Unlock()
 			p.send(next, start)
-			return t
+			return t, shed
 		}
 		if p.closed || p.idleCount >= p.idleMax {
 			p.mu.Unlock()
-			return nil
+			return nil, false
 		}
 		th.below, p.idle = p.idle, th
 		p.idleCount++
 		p.mu.Unlock()
 		if _, ok := <-th.wake; !ok {
-			return nil
+			return nil, false
 		}
 		p.mu.Lock()
 		p.searching = false
 	}
+}
+
+// next returns the task whose turn it is, and whether it is to be shed. There is one. Under mu.
+func (p *pool) next() (t Task, shed bool) {
+	if p.urgent.count > 0 {
+		return p.urgent.pop().task, false
+	}
+	q := p.tasks.pop()
+	if p.target == 0 {
+		return q.task, false
+	}
+	now := int64(time.Since(p.start))
+	switch late := now-q.at >= p.target; {
+	case !late:
+		p.standing = 0
+		p.shedding = p.shedding && p.tasks.count > 0
+		return q.task, false
+	case p.standing == 0:
+		p.standing = now
+	case now-p.standing >= p.interval:
+		p.shedding = true
+	}
+	if p.shedding {
+		p.shed++
+	}
+	return q.task, p.shedding
 }
 
 // threadEnd takes a thread off the books. A task may have been queued after the thread last looked, and a bounded pool

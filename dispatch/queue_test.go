@@ -18,15 +18,13 @@ func TestQueue(t *testing.T) {
 			for range random.Intn(400) {
 				if pushes {
 					task := &funcTask{}
-					q.push(task)
+					q.push(queued{task: task})
 					model = append(model, task)
-				} else {
-					var want Task
-					if len(model) > 0 {
-						want, model = model[0], model[1:]
-					}
-					if got := q.pop(); got != want {
-						t.Fatalf("seed %d: pop = %p, want %p", seed, got, want)
+				} else if len(model) > 0 {
+					want := model[0]
+					model = model[1:]
+					if got := q.pop(); got.task != want {
+						t.Fatalf("seed %d: pop = %p, want %p", seed, got.task, want)
 					}
 				}
 				if q.count != len(model) || len(q.slots) > max(minQueueSlots, 4*q.count) && q.count > 0 && !pushes {
@@ -41,7 +39,7 @@ func TestQueue(t *testing.T) {
 			t.Errorf("seed %d: the empty queue keeps %d slots", seed, len(q.slots))
 		}
 		for i, task := range q.slots {
-			if task != nil {
+			if task != (queued{}) {
 				t.Fatalf("seed %d: slot %d keeps a task", seed, i)
 			}
 		}

@@ -17,6 +17,10 @@ type Task interface {
 	// stack where it happened; or with ErrGoexit and no stack. What Panicked itself lets escape is not caught: it is
 	// the embedder's own code, and a panic there ends the process like any other.
 	Panicked(v any, stack []byte)
+
+	// Shed is called instead of Run, on a task thread, when the task has waited for so long that the pool gives it up
+	// (Config.Target). It should not take long, and what it lets escape is not caught.
+	Shed()
 }
 
 // ErrGoexit is the value Panicked gets after a Run that called runtime.Goexit.

@@ -84,6 +84,7 @@ type exchange struct {
 	turn     *reactor.Turn // the loop's turn, while its goroutine runs the handler
 	inline   bool          // the handler was started on the loop, whether or not that was given away meanwhile
 	whole    bool          // nothing of the request's body was still to come when the handler started
+	refused  bool          // the handler is not called: too many requests wait
 	kind     dispatch.Kind // of the request
 	response response
 	drained  int64 // bytes of the body that were thrown away
@@ -565,7 +566,7 @@ func (ch *channel) run(t *reactor.Turn, whole, guarded bool) want {
 	if c.WriteTimeout > 0 {
 		ch.SetWriteDeadline(time.Now().Add(c.WriteTimeout))
 	}
-	ch.x.turn, ch.x.inline, ch.x.whole = nil, false, whole
+	ch.x.turn, ch.x.inline, ch.x.whole, ch.x.refused = nil, false, whole, false
 	switch {
 	case t == nil && !guarded:
 		c.Dispatcher.Run(ch)
@@ -596,14 +597,32 @@ func (ch *channel) run(t *reactor.Turn, whole, guarded bool) want {
 	}
 	ch.own()
 	ch.Claim()
-	if err := c.Dispatcher.Submit(ch); err != nil {
+	if err := ch.submit(); err != nil {
 		ch.Reclaim()
-		if errors.Is(err, dispatch.ErrQueueFull) {
-			return ch.refuse(t, errBusy)
+		if !errors.Is(err, dispatch.ErrQueueFull) {
+			return wantClose
 		}
-		return wantClose
+		ch.x.turn, ch.x.refused = t, true
+		ch.serve()
+		return wantInput
 	}
 	return wantTask
+}
+
+// submit gives the channel to a task thread.
+func (ch *channel) submit() error {
+	c := &ch.server().config
+	if c.Urgent != nil && c.Urgent(&ch.x.slab.request) {
+		return c.Dispatcher.SubmitUrgent(ch)
+	}
+	return c.Dispatcher.Submit(ch)
+}
+
+// Shed implements dispatch.Task: the request has waited for too long.
+func (ch *channel) Shed() {
+	ch.x.refused = true
+	ch.serve()
+	ch.work(ch.process(nil, false), false)
 }
 
 // serve runs the handler and completes its answer. It says whether the channel is still the caller's: not when the
@@ -621,7 +640,12 @@ func (ch *channel) serve() bool {
 	if ch.server().config.GeneralOptions && s.request.RequestURI == "*" && s.request.Method == http.MethodOptions {
 		handler = http.HandlerFunc(generalOptions)
 	}
-	ch.call(handler)
+	if x.refused {
+		busy(&s.writer)
+		s.writer.letGo()
+	} else {
+		ch.call(handler)
+	}
 	if x.hijacked {
 		s.ctx.cancel(context.Canceled)
 		x.recycle(ch.server())

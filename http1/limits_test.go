@@ -92,9 +92,10 @@ func TestQueueFull(t *testing.T) {
 		synctest.Wait()
 		b, bTap := s.send(with("Connection: close"))
 		synctest.Wait()
-		c, cTap := s.send(get + get)
+		// The connection is kept.
+		c, cTap := s.send(get + "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc" + with("Connection: close"))
 		got, d := cTap.ended()
-		if d > late || !strings.HasPrefix(got, "HTTP/1.1 503 ") || !strings.Contains(got, "\r\nRetry-After: 1\r\n") || strings.Count(got, "HTTP/1.1") != 1 {
+		if d > late || strings.Count(got, "HTTP/1.1 503 ") != 3 || strings.Count(got, "\r\nRetry-After: 1\r\n") != 3 || strings.Count(got, "\r\nConnection: close\r\n") != 1 {
 			t.Errorf("after %v: %q", d, got)
 		}
 		for _, tap := range []*tap{aTap, bTap} {
@@ -105,6 +106,47 @@ func TestQueueFull(t *testing.T) {
 		a.Close()
 		b.Close()
 		c.Close()
+	})
+}
+
+// TestShed: under a load that is too much, who has waited for too long is told so, and those that come later are served; urgent
+// requests go before all of them.
+func TestShed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSim(t, 1, reactortest.Faults{}, simConfig{
+			threads: 1, queue: 1000, target: 50 * time.Millisecond, interval: 100 * time.Millisecond,
+			Config: Config{Urgent: func(r *http.Request) bool { return r.URL.Path == "/health" }},
+		}, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/health" {
+				time.Sleep(10 * time.Millisecond)
+			}
+			fmt.Fprint(w, "ok")
+		})
+		var taps []*tap
+		for range 400 { // four times what is possible
+			time.Sleep(10 * time.Millisecond / 4)
+			_, tap := s.send(with("Connection: close"))
+			taps = append(taps, tap)
+		}
+		start := time.Now()
+		_, health := s.send("GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+		if got, _ := health.ended(); !strings.HasSuffix(got, "ok") || time.Since(start) > 11*time.Millisecond {
+			t.Errorf("the health check got %q after %v", got, time.Since(start))
+		}
+		served, shed := 0, 0
+		for i, tap := range taps {
+			switch got, _ := tap.ended(); {
+			case strings.HasPrefix(got, "HTTP/1.1 200 ") && strings.HasSuffix(got, "ok"):
+				served++
+			case strings.HasPrefix(got, "HTTP/1.1 503 ") && strings.Contains(got, "\r\nRetry-After: 1\r\n"):
+				shed++
+			default:
+				t.Errorf("request %d: %q", i, got)
+			}
+		}
+		if served < 90 || shed < 250 {
+			t.Errorf("%d were served, of 100 that could be, and %d shed", served, shed)
+		}
 	})
 }
 

@@ -4,6 +4,7 @@ package http1
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"strconv"
 
@@ -16,11 +17,20 @@ var (
 	errSlowHead  = &httpparse.SyntaxError{Status: http.StatusRequestTimeout, Rule: "the request head took too long"}
 	errCutHead   = &httpparse.SyntaxError{Status: http.StatusBadRequest, Rule: "the connection ended inside the request head (RFC 9112 §8)"}
 	errLargeBody = &httpparse.SyntaxError{Status: http.StatusRequestEntityTooLarge, Rule: "the content is longer than this server takes"}
-	errBusy      = &httpparse.SyntaxError{Status: http.StatusServiceUnavailable, Rule: "too many requests are waiting"}
 )
 
-// retryAfter is what a client is asked to wait, in seconds, when the queue is full.
-const retryAfter = 1
+// retryAfter is what a client is asked to wait, in seconds, when too many requests wait.
+const retryAfter = "1"
+
+// busy answers a request that is not served since too many wait. Its framing is known, so that the connection can be kept: the
+// client who comes again needs no new one, which would cost more than the answer.
+func busy(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("Retry-After", retryAfter)
+	w.WriteHeader(http.StatusServiceUnavailable)
+	_, _ = io.WriteString(w, "503 Service Unavailable: too many requests are waiting\n") // an error is the connection's, which ends
+}
 
 // refuse answers a request that no handler sees, and ends the connection: where the next request begins is not known, or
 // not worth knowing. Answers that are held go out before it.
@@ -36,10 +46,6 @@ func (ch *channel) refuse(t *reactor.Turn, err error) want {
 	p = ch.server().date.append(p)
 	p = append(p, "Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: "...)
 	p = strconv.AppendInt(p, int64(len(text)), 10)
-	if refusal == errBusy {
-		p = append(p, "\r\nRetry-After: "...)
-		p = strconv.AppendInt(p, retryAfter, 10)
-	}
 	p = append(p, "\r\n\r\n"...)
 	if !ch.isHead() {
 		p = append(p, text...)

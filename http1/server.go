@@ -32,6 +32,9 @@ type Config struct {
 	MaxBody int64  // bytes of a request's content; 0: no limit
 	Ident   string // the Server field of answers, if the handler sets none
 
+	// Urgent says which requests go before all others that wait for a thread, and are never refused for their number. nil: none.
+	Urgent func(*http.Request) bool
+
 	// GeneralOptions: the server answers "OPTIONS *" itself, as net/http does.
 	GeneralOptions bool
 

@@ -43,6 +43,8 @@ type simConfig struct {
 	policy     dispatch.Policy
 	threads    int
 	queue      int
+	target     time.Duration
+	interval   time.Duration
 	loops      int
 	watermark  int
 	writeStall time.Duration
@@ -82,7 +84,9 @@ func newSim(t *testing.T, seed int64, faults reactortest.Faults, config simConfi
 	s := &sim{t: t, network: reactortest.New(t, seed, faults)}
 	s.listener = s.network.Listen("192.0.2.1:80")
 	var err error
-	s.dispatch, err = dispatch.New(dispatch.Config{Policy: config.policy, Threads: config.threads, Queue: config.queue})
+	s.dispatch, err = dispatch.New(dispatch.Config{
+		Policy: config.policy, Threads: config.threads, Queue: config.queue, Target: config.target, Interval: config.interval,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
