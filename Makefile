@@ -22,6 +22,10 @@ PLATFORMS ?= linux/amd64 darwin/amd64 freebsd/amd64 netbsd/amd64 openbsd/amd64 d
              linux/arm64 darwin/arm64 freebsd/arm64 netbsd/arm64 openbsd/arm64 windows/arm64 \
              linux/386 linux/arm freebsd/386 freebsd/arm
 
+# For test-kqsim: the seeds of the model, with each of which everything runs; and what go test is to get, such as -race.
+KQSIM_SEEDS ?= 1
+KQSIM_FLAGS ?=
+
 # For compat: -short leaves out what takes long.
 COMPATFLAGS ?=
 
@@ -29,10 +33,11 @@ COMPATFLAGS ?=
 BENCHFLAGS ?=
 CORPUS     ?=
 POLICIES   ?= pool inline
+TAGS       ?=
 ADDR       ?= 127.0.0.1:18080
 
 .DEFAULT_GOAL := help
-.PHONY: help test race test-kqsim test-windows lint shape crossvet cross fuzz bench conformance ci
+.PHONY: help test race test-kqsim test-fallback test-windows lint shape crossvet cross fuzz bench conformance ci
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -44,7 +49,15 @@ race: ## run the tests with the race detector, which compiles the project's own 
 	$(GO) test -race $(RACEFLAGS) ./...
 
 test-kqsim: ## run the whole server's tests on the kqueue poller, over a model of kqueue that runs on Linux
-	$(GO) test -tags kqsim . ./examples/...
+	@for seed in $(KQSIM_SEEDS); do \
+		echo "seed $$seed" && export WAITRESS_KQSIM_SEED=$$seed && \
+		$(GO) test -tags kqsim $(KQSIM_FLAGS) . ./examples/... && \
+		$(GO) test -tags kqsim $(KQSIM_FLAGS) -run LikeSimulated ./http1 || exit 1; \
+	done
+
+test-fallback: ## run them without any poller, as on systems that have none
+	$(GO) test -tags fallback . ./examples/...
+	$(GO) test -tags fallback -run LikeSimulated ./http1
 
 test-windows: ## run the tests as Windows programs under Wine, which is installed where it is missing (Debian, as root)
 	.ci/wine/run $(GO) test -exec "$(CURDIR)/.ci/wine/exec" $(WINDOWSFLAGS) ./...
@@ -80,9 +93,9 @@ fuzz: ## try FUZZTIME new inputs on every fuzz target
 bench: ## compare the servers on this machine: BENCHFLAGS='-rounds 3 -json'
 	$(GO) run ./bench $(BENCHFLAGS)
 
-conformance: ## run a corpus against examples/echo under each policy: CORPUS=folder with run.py and *.jsonl
+conformance: ## run a corpus against examples/echo under each policy: CORPUS=folder with run.py and *.jsonl, TAGS=kqsim
 	@test -n "$(CORPUS)" || { echo "make conformance CORPUS=folder with run.py and *.jsonl"; exit 2; }
-	@dir=$$(mktemp -d) && $(GO) build -o "$$dir/echo" ./examples/echo || exit 1; \
+	@dir=$$(mktemp -d) && $(GO) build -tags "$(TAGS)" -o "$$dir/echo" ./examples/echo || exit 1; \
 	status=0; for policy in $(POLICIES); do \
 		"$$dir/echo" -listen $(ADDR) -policy $$policy > "$$dir/out" & server=$$!; \
 		for i in 1 2 3 4 5 6 7 8 9 10; do grep -q Serving "$$dir/out" && break; sleep 0.2; done; \
