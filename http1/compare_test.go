@@ -204,7 +204,7 @@ func compare(t *testing.T, sc *scenario) {
 	for _, policy := range []dispatch.Policy{dispatch.PolicyPool, dispatch.PolicyInline, dispatch.PolicyAdaptive} {
 		synctest.Test(t, func(t *testing.T) {
 			n := new(notes)
-			s := newSim(t, 1, reactortest.Faults{SendBuffer: 1 << 20, RecvBuffer: 1 << 20}, simConfig{policy: policy, Config: Config{GeneralOptions: true}, watermark: 1 << 20},
+			s := newSim(t, 1, reactortest.Faults{SendBuffer: 1 << 20, RecvBuffer: 1 << 20}, simConfig{policy: policy, Config: Config{GeneralOptions: true, DupFile: reopen}, watermark: 1 << 20},
 				func(w http.ResponseWriter, r *http.Request) { sc.handler(n, w, r) })
 			got := play(sc, s.dial(), n, s.logged)
 			if same := got == want; same == differs {

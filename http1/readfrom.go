@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"reflect"
+	"strconv"
 	"syscall"
 
 	"github.com/waitress-go/waitress/reactor"
@@ -95,6 +96,10 @@ func (w *writer) sendFile(f file, limit *io.LimitedReader) (n int64, err error) 
 	if left <= smallFile {
 		return 0, nil
 	}
+	sniffs, ok := w.sends(left)
+	if !ok {
+		return 0, nil
+	}
 	advance := func(k int64) {
 		n += k
 		left -= k
@@ -102,7 +107,7 @@ func (w *writer) sendFile(f file, limit *io.LimitedReader) (n int64, err error) 
 			limit.N -= k
 		}
 	}
-	if !w.headSent() {
+	if sniffs {
 		k, err := w.copy(io.LimitReader(f, sniffed))
 		advance(k)
 		if err != nil || k < sniffed {
@@ -117,11 +122,33 @@ func (w *writer) sendFile(f file, limit *io.LimitedReader) (n int64, err error) 
 	return n, err
 }
 
-// headSent says whether the head is beyond changing.
-func (w *writer) headSent() bool {
+// sends says whether n bytes of a file would be sent as they are, and whether the first of them have to be written before,
+// since the head is not.
+func (w *writer) sends(n int64) (sniffs, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.response != nil && w.response.sentHead
+	r := w.response
+	if r == nil || r.isHead || r.wroteHeader && !r.bodyAllowed() || r.x.channel.server().config.DupFile == nil {
+		return false, false
+	}
+	if r.sentHead {
+		return false, r.fits(n)
+	}
+	length, framed := r.contentLength, r.fields.transferEncoding != ""
+	if !r.wroteHeader {
+		// What the handler has set counts when it writes, which it does only when there is something to read.
+		length, framed = -1, len(r.header["Transfer-Encoding"]) > 0
+		if declared, err := strconv.ParseInt(r.header.Get("Content-Length"), 10, 64); err == nil {
+			length = declared
+		}
+	}
+	// Else it will be chunked, or so short that its length can be given, or refused.
+	return true, !framed && (length == -1 && r.minor == 0 || n <= length-r.written)
+}
+
+// fits says whether n bytes may follow as they are, as far as is known when the head was written.
+func (r *response) fits(n int64) bool {
+	return !r.chunking && r.bodyAllowed() && (r.contentLength == -1 || n <= r.contentLength-r.written)
 }
 
 // writeFile gives n bytes of f from offset on to the connection, and says whether it has.
@@ -137,14 +164,8 @@ func (w *writer) writeFile(f file, offset, n int64) (bool, error) {
 
 // writeFile is the writer's, after the head or enough for it was written.
 func (r *response) writeFile(f file, offset, n int64) (bool, error) {
-	dup := r.x.channel.server().config.DupFile
-	switch {
-	case dup == nil, r.isHead, !r.bodyAllowed():
+	if !r.fits(n) {
 		return false, nil
-	case r.contentLength != -1 && n > r.contentLength-r.written:
-		return false, nil // write knows what to do
-	case r.contentLength == -1 && !r.sentHead && r.minor > 0:
-		return false, nil // it will be chunked, or so short that its length can be given
 	}
 	r.emit(r.body)
 	r.body = r.body[:0]
@@ -154,7 +175,7 @@ func (r *response) writeFile(f file, offset, n int64) (bool, error) {
 	if r.send(); r.err != nil {
 		return false, r.err
 	}
-	own, err := dup(f)
+	own, err := r.x.channel.server().config.DupFile(f)
 	if err != nil {
 		return false, nil //nolint:nilerr // there may be no descriptor left; copying needs none
 	}
