@@ -37,7 +37,7 @@ TAGS       ?=
 ADDR       ?= 127.0.0.1:18080
 
 .DEFAULT_GOAL := help
-.PHONY: help test race test-kqsim test-fallback test-windows lint shape crossvet cross fuzz bench conformance ci
+.PHONY: help test race test-kqsim test-fallback test-windows lint shape crossvet cross fuzz bench conformance perf-gate ci
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -106,5 +106,8 @@ conformance: ## run a corpus against examples/echo under each policy: CORPUS=fol
 .PHONY: compat
 compat: ## run programs and libraries written for net/http, unmodified, on this server and beside net/http
 	cd compat && $(GO) vet ./... && $(GO) test $(COMPATFLAGS) ./...
+
+perf-gate: ## compare the cost of the hot path with the last tag's, in instructions: BASE=commit LIMIT=percent
+	.ci/perf-gate
 
 ci: test race test-kqsim lint cross fuzz ## what must hold before a change lands
