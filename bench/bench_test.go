@@ -4,14 +4,23 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"flag"
+	"io"
 	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/waitress-go/waitress/bench/internal/meter"
 )
+
+var update = flag.Bool("update", false, "write testdata anew")
 
 func TestParseFlags(t *testing.T) {
 	for _, tt := range []struct {
@@ -20,13 +29,14 @@ func TestParseFlags(t *testing.T) {
 		want string // the engines, or part of the error
 		ok   bool
 	}{
-		{"default", "", names(engines), true},
+		{"default", "", names(own()), true},
 		{"chosen, in the table's order", "-engines gnet,nethttp", "nethttp, gnet", true},
+		{"peers", "-engines nginx,fasthttp", "fasthttp, nginx", true},
 		{"unknown engine", "-engines nethttp,apache", `no "apache"; there are waitress-pool`, false},
 		{"unknown scenario", "-scenarios x", `no "x"`, false},
 		{"the same twice", "-engines gnet,gnet", `no "gnet"`, false},
-		{"unknown driver", "-driver ab", `no "ab"`, false},
 		{"no rounds", "-rounds 0", "-rounds", false},
+		{"no time", "-seconds 0", "-seconds", false},
 		{"an argument too many", "now", `"now"`, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -43,14 +53,56 @@ func TestParseFlags(t *testing.T) {
 	}
 }
 
-func TestMedian(t *testing.T) {
+// TestMissing chooses engines that are in the table, but not there.
+func TestMissing(t *testing.T) {
+	for _, e := range engines {
+		_, err := pickEngines(e.name)
+		if (err != nil) != (e.missing != "") {
+			t.Errorf("%s: %v", e.name, err)
+		}
+	}
+	all, err := pickEngines("all")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range all {
+		if e.missing != "" {
+			t.Errorf("all has %s", e.name)
+		}
+	}
+}
+
+func TestSpreadOf(t *testing.T) {
 	for _, tt := range []struct {
 		in   []float64
-		want float64
-	}{{[]float64{7}, 7}, {[]float64{9, 1}, 5}, {[]float64{100, 1, 3}, 3}, {[]float64{4, 1, 2, 100}, 3}} {
-		if got := median(tt.in); got != tt.want {
-			t.Errorf("median of %v is %v, want %v", tt.in, got, tt.want)
+		want spread
+	}{
+		{[]float64{7}, spread{7, 7, 7}},
+		{[]float64{9, 1}, spread{5, 1, 9}},
+		{[]float64{100, 1, 3}, spread{3, 1, 100}},
+		{[]float64{4, 1, 2, 100}, spread{3, 1, 100}},
+	} {
+		if got := spreadOf(tt.in); got != tt.want {
+			t.Errorf("spread of %v is %v, want %v", tt.in, got, tt.want)
 		}
+	}
+}
+
+func TestBrowserHead(t *testing.T) {
+	if n, fields := len(browserHead), strings.Count(browserHead, "\r\n")-2; n != 700 || fields != 12 {
+		t.Errorf("%d bytes, %d fields", n, fields)
+	}
+}
+
+func TestQuantile(t *testing.T) {
+	l, s := meter.NewLatency(), sample{}
+	for range 1000 {
+		l.Record(time.Millisecond)
+	}
+	s.quantile(openP999, l, 0.999)
+	s.quantile(openP9999, l, 0.9999) // is more than a thousand durations can tell
+	if _, more := s[openP9999]; more || s[openP999] < 999 || s[openP999] > 1001 {
+		t.Errorf("%v", s)
 	}
 }
 
@@ -73,82 +125,154 @@ func TestFormat(t *testing.T) {
 	}
 }
 
-// newReport has three rounds of a scenario with two metrics, in the second of which gnet failed.
-func newReport() *report {
-	sc := scenario{name: "some", metrics: []metric{requestRate, idleCPU}}
-	r := &report{
-		machine: meter.Machine{CPU: "a CPU", Cores: 2, Kernel: "Linux 1", Go: "go1", Busy: "0.10"},
-		config:  &config{rounds: 3, duration: time.Second, driver: "own", idle: 15000, engines: engines[1:4], scenarios: []scenario{sc}},
-		samples: map[cell][]sample{},
-	}
-	for round, rate := range []float64{1000, 2000, 4000} {
-		r.add(cell{"some", reference}, round, sample{requestRate: rate, idleCPU: 0})
-		if round != 1 {
-			r.add(cell{"some", "gnet"}, round, sample{requestRate: 3 * rate, idleCPU: 0.5})
+// someReport has three rounds of two scenarios; in the second round gnet failed, and inline always did.
+func someReport() *report {
+	machine := meter.Machine{CPU: "a <CPU>", Cores: 2, Kernel: "Linux 1", Go: "go1", Busy: "0.10"}
+	c := &config{rounds: 3, duration: time.Second, idle: 15000, base: "nethttp"}
+	c.engines, _ = pickEngines("waitress-inline,nethttp,gnet")
+	c.scenarios, _ = pick(scenarios, "keepalive-64,pipelined-16,idle")
+	found := samples{}
+	for round, x := range []float64{1000, 2000, 4000} {
+		for i, e := range []string{"nethttp", "gnet"} {
+			if e == "gnet" && round == 1 {
+				continue
+			}
+			x := x * float64(1+2*i)
+			found.add(cell{"keepalive-64", e}, round, 3, sample{
+				requestRate: x, cpuPerRequest: x / 100, openP50: x / 10, openP90: x / 8, openP99: x / 4, closedP50: x / 9, idleCPU: 0,
+			})
+			found.add(cell{"pipelined-16", e}, round, 3, sample{closedP50: x / 9, closedP99: x})
 		}
+		found.add(cell{"idle", "nethttp"}, round, 3, sample{idleRSS: x})
 	}
-	return r
+	return newReport(c, machine, []string{"gnet v1"}, found)
 }
 
 func TestTable(t *testing.T) {
 	var out bytes.Buffer
-	if err := newReport().print(&out, false); err != nil {
+	if err := someReport().write(&config{}, &out); err != nil {
 		t.Fatal(err)
 	}
-	want := strings.TrimLeft(`
-a CPU, 2 cores, Linux 1, go1; load average before: 0.10.
-Rounds: 3, of 1s. Load by: own. Idle connections: 15,000.
-Medians ± half the range; × is the ratio to nethttp in the same round.
-
-| scenario | metric            | waitress-inline |     nethttp |              gnet |
-| -------- | ----------------- | --------------: | ----------: | ----------------: |
-| some     | requests/s        |            none | 2,000 ±75 % | 7,500 ±60 % ×3.00 |
-| some     | CPU % of one core |            none |         0.0 |          0.5 ±0 % |
-`, "\n")
-	if got := out.String(); got != want {
-		t.Errorf("got\n%swant\n%s", got, want)
+	const golden = "testdata/table.txt"
+	if *update {
+		if err := os.WriteFile(golden, out.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := read(t, golden); out.String() != want {
+		t.Errorf("got\n%swant\n%s", out.String(), want)
 	}
 }
 
+// TestJSON has a report read back say the same.
 func TestJSON(t *testing.T) {
-	var out bytes.Buffer
-	if err := newReport().print(&out, true); err != nil {
+	r, out := someReport(), new(bytes.Buffer)
+	if err := r.write(&config{json: true}, out); err != nil {
 		t.Fatal(err)
 	}
-	var got struct{ Results []result }
-	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+	name := filepath.Join(t.TempDir(), "report.json")
+	if err := os.WriteFile(name, out.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if len(got.Results) != 4 {
-		t.Fatalf("%d results, want 4: %+v", len(got.Results), got.Results)
+	got, err := readReport(name)
+	if err != nil {
+		t.Fatal(err)
 	}
-	gnet := got.Results[1]
-	if gnet.Engine != "gnet" || gnet.Metric != "requests_per_second" || gnet.Median != 7500 || gnet.Spread != 4500 ||
-		gnet.Ratio == nil || math.Abs(*gnet.Ratio-3) > 1e-9 || len(gnet.Values) != 2 {
-		t.Errorf("%+v", gnet)
+	if !reflect.DeepEqual(got, r) {
+		t.Errorf("%+v, want %+v", got, r)
+	}
+	for _, text := range []string{"", "[]", `{"results":[{"metric":"x"}]}`} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := readReport(name); err == nil {
+			t.Errorf("no error for %q", text)
+		}
 	}
 }
 
-func TestParseWrk(t *testing.T) {
-	const head = "Running 2s test @ http://127.0.0.1:1/\n  1 threads and 1 connections\n" +
-		"  Thread Stats   Avg      Stdev     Max   +/- Stdev\n    Latency    99.00us   50.00us   2.00ms   99.00%\n" +
-		"  Latency Distribution\n     50%   85.00us\n     75%   90.00us\n     90%  100.00us\n     99%    1.25ms\n"
-	const total = "  20010 requests in 2.00s, 2.50MB read\n"
-	for _, tt := range []struct {
-		name, out string
-		want      load
-		ok        bool
-	}{
-		{"plain", head + total + "Requests/sec:   10005.00\n", load{20010, 10005, 85 * time.Microsecond, 1250 * time.Microsecond}, true},
-		{"refused requests", head + total + "  Non-2xx or 3xx responses: 7\n", load{}, false},
-		{"broken connections", head + total + "  Socket errors: connect 0, read 3, write 0, timeout 0\n", load{}, false},
-		{"something else", "wrk 4.2\n", load{}, false},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			got, err := parseWrk(tt.out)
-			if (err == nil) != tt.ok || got != tt.want {
-				t.Errorf("%+v, %v; want %+v, ok %v", got, err, tt.want, tt.ok)
-			}
-		})
+// TestPlots looks at what can be told without eyes: they are well-formed, and each engine with results has its dots.
+func TestPlots(t *testing.T) {
+	r := someReport()
+	folder := t.TempDir()
+	c := &config{html: filepath.Join(folder, "page.html"), svg: filepath.Join(folder, "plot.svg")}
+	if err := r.write(c, io.Discard); err != nil {
+		t.Fatal(err)
 	}
+	plots := map[string]string{"overview": read(t, c.svg), "curves": r.curves("keepalive-64")}
+	for _, at := range r.rows() {
+		if at.metric != idleCPU {
+			plots["bars of "+at.metric.String()] = r.bars(at)
+		}
+	}
+	for name, text := range plots {
+		for d := xml.NewDecoder(strings.NewReader(text)); ; {
+			if _, err := d.Token(); errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				t.Errorf("%s: %v", name, err)
+				break
+			}
+		}
+		if !strings.HasPrefix(text, "<svg ") || strings.Contains(text, "NaN") || strings.Contains(text, "Inf") {
+			t.Errorf("%s: %.200s", name, text)
+		}
+	}
+	// keepalive-64 has time and latency, pipelined-16 latency.
+	if n := strings.Count(plots["overview"], "<title>gnet: "); n != 3 {
+		t.Errorf("%d dots of gnet in the overview", n)
+	}
+	if n := strings.Count(plots["curves"], "<title>gnet, "); n != 3 {
+		t.Errorf("%d dots of gnet in the curves", n)
+	}
+	page := read(t, c.html)
+	for _, part := range []string{"a &lt;CPU&gt;", plots["curves"], "<h2>pipelined-16</h2>", "<td>7,500 ×3.00 (3.00..3.00)</td>"} {
+		if !strings.Contains(page, part) {
+			t.Errorf("the page lacks %.80s", part)
+		}
+	}
+	if strings.Contains(page, "<script") || strings.Contains(page, "<link") || strings.Contains(page, "src=") {
+		t.Error("the page needs something from elsewhere")
+	}
+	if r.curves("idle") != "" {
+		t.Error("curves without an open loop")
+	}
+}
+
+// TestNothing has a report without results write something nevertheless.
+func TestNothing(t *testing.T) {
+	c, err := parseFlags([]string{"-scenarios", "idle"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	c.html, c.svg = filepath.Join(folder, "page.html"), filepath.Join(folder, "plot.svg")
+	if err := newReport(c, meter.Machine{}, nil, samples{}).write(c, io.Discard); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTicks(t *testing.T) {
+	for _, tt := range []struct {
+		low, high float64
+		want      []float64
+	}{
+		{0.5, 2, []float64{0.5, 1, 2}},
+		{0.03, 30, []float64{0.1, 1, 10}},
+		{90, 1100, []float64{100, 200, 500, 1000}},
+	} {
+		got := scale{low: tt.low, high: tt.high}.ticks()
+		if !slices.EqualFunc(got, tt.want, func(a, b float64) bool { return math.Abs(a-b) < b/1e6 }) {
+			t.Errorf("%v to %v: %v, want %v", tt.low, tt.high, got, tt.want)
+		}
+	}
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }

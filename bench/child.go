@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"os/exec"
 	"strings"
 	"sync"
@@ -30,23 +31,27 @@ type child struct {
 	stdin  io.Closer
 	stderr bytes.Buffer // the process's, until it has ended
 	lines  chan string  // closed at the end of the output
+	began  time.Time
 
 	stopped sync.Once
 	err     error // why it ended, once stopped
 }
 
-func start(ctx context.Context, name, program string, args ...string) (*child, error) {
+// start runs a program, and writes input to it, whose end comes with stop.
+func start(ctx context.Context, name, input, program string, args ...string) (*child, error) {
 	c := &child{name: name, cmd: exec.CommandContext(ctx, program, args...), lines: make(chan string, 16)}
 	c.cmd.Stderr = &c.stderr
 	c.cmd.WaitDelay = stopGrace
-	var err error
-	if c.stdin, err = c.cmd.StdinPipe(); err != nil {
+	stdin, err := c.cmd.StdinPipe()
+	if err != nil {
 		return nil, err
 	}
+	c.stdin = stdin
 	stdout, err := c.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
+	c.began = time.Now()
 	if err := c.cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -58,6 +63,9 @@ func start(ctx context.Context, name, program string, args ...string) (*child, e
 			c.lines <- s.Text()
 		}
 	}()
+	if _, err := io.WriteString(stdin, input); err != nil {
+		return nil, c.ended()
+	}
 	return c, nil
 }
 
@@ -121,25 +129,32 @@ func (c *child) stop() {
 // A server is a child that serves on addr.
 type server struct {
 	*child
-	addr string
+	engine engine
+	addr   string
 }
 
 func startServer(ctx context.Context, e engine, program string, args ...string) (*server, error) {
-	c, err := start(ctx, e.name, program, append(args, "-engine", e.name, "-listen", "127.0.0.1:0", "-until-eof")...)
+	c, err := start(ctx, e.name, "", program, append(args, "-engine", e.name, "-listen", "127.0.0.1:0", "-until-eof")...)
 	if err != nil {
 		return nil, err
 	}
-	addr, err := c.line(ctx, "Serving on http://", patience)
+	addr, err := c.line(ctx, "Serving on http", patience)
 	if err != nil {
 		c.stop()
 		return nil, err
 	}
-	return &server{c, addr}, nil
+	_, addr, _ = strings.Cut(addr, "://")
+	return &server{c, e, addr}, nil
 }
 
-// stats has the server collect its garbage and returns what it then says of itself.
-func (s *server) stats(ctx context.Context) (meter.Stats, error) {
+// memory returns what the server has, after a collection where there is something to collect.
+func (s *server) memory(ctx context.Context) (meter.Stats, error) {
 	var stats meter.Stats
+	if s.engine.has&needHeap == 0 {
+		var err error
+		stats.RSSBytes, err = meter.RSS(s.cmd.Process.Pid)
+		return stats, err
+	}
 	if err := s.cmd.Process.Signal(meter.StatsSignal); err != nil {
 		return stats, fmt.Errorf("%s: %w", s.name, err)
 	}
@@ -147,5 +162,36 @@ func (s *server) stats(ctx context.Context) (meter.Stats, error) {
 	return stats, err
 }
 
+// mallocs returns how many objects the server has allocated so far, if it can tell.
+func (s *server) mallocs(ctx context.Context) (float64, error) {
+	stats, err := s.memory(ctx)
+	return float64(stats.Mallocs), err
+}
+
+// resident returns the MiB that the server has, garbage and all.
+func (s *server) resident() (float64, error) {
+	n, err := meter.RSS(s.cmd.Process.Pid)
+	return float64(n) / (1 << 20), err
+}
+
 // cpu returns the processor time the server has used so far.
 func (s *server) cpu() (time.Duration, error) { return meter.CPU(s.cmd.Process.Pid) }
+
+// ask makes one request.
+func (s *server) ask(ctx context.Context) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.addr+"/", http.NoBody)
+	if err != nil {
+		return err
+	}
+	transport := &http.Transport{DisableKeepAlives: true}
+	answer, err := transport.RoundTrip(request)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = answer.Body.Close() }()
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", s.name, answer.Status)
+	}
+	_, err = io.Copy(io.Discard, answer.Body)
+	return err
+}

@@ -2,13 +2,15 @@
 
 // Bench compares servers on this machine and prints one table:
 //
-//	go run ./bench [-rounds N] [-duration D] [-engines LIST] [-scenarios LIST] [-driver own|wrk] [-json]
+//	go run ./bench [-rounds N] [-seconds S] [-engines LIST] [-scenarios LIST] [-json] [-html FILE] [-svg FILE]
 //
 // Each measurement has a server process and a load process of its own, over loopback. A round measures every engine once
 // in every scenario, in an order drawn anew, so that what else the machine does meanwhile falls on all alike; ratios are
-// taken within a round. Processor time is the server's alone, read from /proc, so the load's cost is not in it; the
-// requests per second are of both together, on the same cores. It shows no more than what is in the scenario table, and
-// its loads are closed loops: it says nothing about the latency that users see who come at their own times.
+// taken within a round. Most scenarios have two loads: a closed loop for the throughput and the server's processor time,
+// and an open loop, at a fixed rate, for the latencies that users see who come at their own times. Processor time is the
+// server's alone, so the load's cost is not in it; the requests per second are of both together, on the same cores.
+//
+// It runs on Linux only. It shows no more than what is in the scenario table.
 package main
 
 import (
@@ -19,25 +21,28 @@ import (
 	"log"
 	"os"
 	"os/signal"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/waitress-go/waitress/bench/internal/meter"
 )
 
 // A config is what the flags say.
 type config struct {
-	rounds    int
-	duration  time.Duration
-	engines   []engine
-	scenarios []scenario
-	generate  generator
-	driver    string
-	idle      int // connections
-	procs     int // GOMAXPROCS of the servers, if above 0
-	loadProcs int // GOMAXPROCS of the load
-	json      bool
+	rounds     int
+	duration   time.Duration
+	engines    []engine
+	scenarios  []scenario
+	base       string
+	idle       int     // connections
+	rateFactor float64 // of the open loops
+	procs      int     // GOMAXPROCS of the servers, if above 0
+	loadCPU    int     // the core of the load, if 0 or above
+	json       bool
+	html, svg  string // files to write, or ""
+	from       string // a file to read instead of measuring, or ""
 }
 
 func main() {
@@ -52,12 +57,15 @@ func main() {
 	}
 	// Ending the context ends every process that was started.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	r, err := run(ctx, c)
+	var r *report
+	if c.from != "" {
+		r, err = readReport(c.from)
+	} else {
+		r, err = run(ctx, c)
+	}
 	stop()
 	if r != nil {
-		if err := r.print(os.Stdout, c.json); err != nil {
-			log.Fatal(err)
-		}
+		err = errors.Join(err, r.write(c, os.Stdout))
 	}
 	if err != nil {
 		log.Fatal(err)
@@ -66,29 +74,46 @@ func main() {
 
 func parseFlags(args []string) (*config, error) {
 	c := &config{}
+	cpu, _ := meter.SpareCPU() // an error means another system, which run refuses
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.IntVar(&c.rounds, "rounds", 5, "how often everything is measured")
-	f.DurationVar(&c.duration, "duration", 2*time.Second, "time of one measurement")
-	engineNames := f.String("engines", "all", "comma-separated `LIST`: "+names(engines))
-	scenarioNames := f.String("scenarios", "all", "comma-separated `LIST`: "+names(scenarios))
-	f.StringVar(&c.driver, "driver", "own", "what makes the load: "+names(generators)+" (if it is installed)")
-	f.IntVar(&c.idle, "idle", 15_000, "connections of the idle scenario")
-	f.IntVar(&c.procs, "gomaxprocs", 0, "GOMAXPROCS of the servers, if above 0")
-	f.IntVar(&c.loadProcs, "load-gomaxprocs", max(1, runtime.NumCPU()/2), "GOMAXPROCS of the load")
+	seconds := f.Float64("seconds", 2, "time of one load; a measurement has one or two")
+	engineNames := f.String("engines", "own", "comma-separated `LIST`, own ("+names(own())+") or all: "+names(engines))
+	scenarioNames := f.String("scenarios", "all", "comma-separated `LIST`, or all: "+names(scenarios))
+	f.StringVar(&c.base, "base", "nethttp", "the `ENGINE` that the others are set against")
+	f.IntVar(&c.idle, "idle", 15_000, "idle connections")
+	f.Float64Var(&c.rateFactor, "rates", 1, "what the rates of the open loops are multiplied by")
+	f.IntVar(&c.procs, "gomaxprocs", 0, "processors the servers use at most, if above 0")
+	f.IntVar(&c.loadCPU, "load-cpu", cpu, "the only core the load runs on; -1 for any")
 	f.BoolVar(&c.json, "json", false, "print JSON, with the value of every round, instead of the table")
+	f.StringVar(&c.html, "html", "", "write a page with plots to `FILE`")
+	f.StringVar(&c.svg, "svg", "", "write the plot of the ratios to `FILE`")
+	f.StringVar(&c.from, "from", "", "measure nothing, but read what -json has printed from `FILE`")
+	f.Usage = func() {
+		fmt.Fprintf(f.Output(), "Usage: go run ./bench [flags]\n\nScenarios:\n")
+		for _, s := range scenarios {
+			fmt.Fprintf(f.Output(), "  %-15s %s\n", s.name, s.about)
+		}
+		fmt.Fprintf(f.Output(), "\nEngines:\n")
+		for _, e := range engines {
+			fmt.Fprintf(f.Output(), "  %-18s %s\n", e.name, e.about)
+		}
+		fmt.Fprintf(f.Output(), "\nFlags:\n")
+		f.PrintDefaults()
+	}
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}
 	if f.NArg() > 0 {
 		return nil, fmt.Errorf("unknown argument %q", f.Arg(0))
 	}
-	if c.rounds < 1 || c.duration <= 0 || c.idle < 1 {
-		return nil, errors.New("-rounds, -duration and -idle must be above 0")
+	c.duration = time.Duration(*seconds * float64(time.Second))
+	if c.rounds < 1 || c.duration <= 0 || c.idle < 1 || c.rateFactor <= 0 {
+		return nil, errors.New("-rounds, -seconds, -idle and -rates must be above 0")
 	}
-	var errs [3]error
-	c.engines, errs[0] = pick(engines, *engineNames)
+	var errs [2]error
+	c.engines, errs[0] = pickEngines(*engineNames)
 	c.scenarios, errs[1] = pick(scenarios, *scenarioNames)
-	c.generate, errs[2] = generatorNamed(c.driver)
 	return c, errors.Join(errs[:]...)
 }
 
@@ -120,4 +145,21 @@ func pick[T named](table []T, list string) ([]T, error) {
 		return nil, fmt.Errorf("no %q; there are %s", wanted[0], names(table))
 	}
 	return picked, nil
+}
+
+// pickEngines knows what can't be picked, besides.
+func pickEngines(list string) ([]engine, error) {
+	if list == "own" {
+		return own(), nil
+	}
+	picked, err := pick(engines, list)
+	if list == "all" {
+		return slices.DeleteFunc(slices.Clone(picked), func(e engine) bool { return e.missing != "" }), nil
+	}
+	for _, e := range picked {
+		if e.missing != "" {
+			return nil, fmt.Errorf("%s: %s", e.name, e.missing)
+		}
+	}
+	return picked, err
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/waitress-go/waitress/bench/internal/meter"
 )
 
 // TestRun measures every engine once, for a moment and with little load, since other tests run at the same time. Whatever
@@ -17,19 +19,42 @@ func TestRun(t *testing.T) {
 		t.Skip("builds and runs the servers")
 	}
 	t.Setenv("TMPDIR", t.TempDir())
-	c, err := parseFlags([]string{"-rounds", "1", "-duration", "500ms", "-idle", "50", "-scenarios", "idle"})
+	c, err := parseFlags([]string{"-rounds", "1", "-seconds", "0.2", "-idle", "50", "-scenarios", "idle,idle-tls,start", "-rates", "0.5"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.scenarios = append(c.scenarios, scenario{"small", "", loadMetrics, closedLoop(2, 2)})
+	c.scenarios = append(c.scenarios,
+		scenario{"small", "", 0, requests{
+			closed: []meter.Group{{Conns: 2, Depth: 2, Kinds: []meter.Kind{browserKind}}},
+			open:   []meter.Group{rated(2, 1000, helloKind)},
+		}.measure},
+		scenario{"app", "", needHandlers | needFiles, requests{
+			closed: []meter.Group{plain(2, jsonKind, post(1<<10), post(1<<20), sleepKind, file1M)},
+			open:   []meter.Group{closing(rated(2, 200, closeKind))},
+		}.measure},
+	)
 	r, err := run(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, row := range r.table() {
-		for _, text := range row {
-			if text == "none" {
-				t.Errorf("not measured: %s", strings.Join(row, ", "))
+	want := map[string][]metric{
+		"idle":     {idleRSS, idleHeap, idleCPU},
+		"idle-tls": {idleRSS, idleHeap, idleCPU},
+		"start":    {firstAnswer},
+		"small":    {requestRate, cpuPerRequest, allocsPerRequest, residentMiB, openP50, openCPU, loadCPU, loadLag},
+		"app":      {requestRate, cpuPerRequest, allocsPerRequest, residentMiB, openP50, openCPU, loadCPU, closedP50},
+	}
+	found := map[string]*row{}
+	for _, at := range r.rows() {
+		found[at.scenario+" "+at.metric.String()] = &at
+	}
+	for _, sc := range c.scenarios {
+		for _, m := range want[sc.name] {
+			for _, e := range c.engines {
+				at := found[sc.name+" "+m.String()]
+				if e.has&sc.needs == sc.needs && (at == nil || at.results[e.name] == nil) {
+					t.Errorf("not measured: %s, %s, %s", sc.name, m, e.name)
+				}
 			}
 		}
 	}
@@ -42,7 +67,7 @@ func TestInterrupt(t *testing.T) {
 		t.Skip("builds and runs the servers")
 	}
 	t.Setenv("TMPDIR", t.TempDir())
-	c, err := parseFlags([]string{"-engines", reference, "-scenarios", "keepalive-1", "-duration", "1h"})
+	c, err := parseFlags([]string{"-engines", "nethttp", "-scenarios", "keepalive-1", "-seconds", "3600"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: MIT
 
-// Load sends requests to a server over keep-alive connections, each in a closed loop: the next request leaves when the
-// answer to the last has come. So a slow server is asked less often, and the latencies are those of a client that waits,
-// not those of users who come at their own times. It prints what it found as one line of JSON, a meter.Load.
+// Load sends requests to a server and prints how long the answers took. What to send comes as a meter.Order, one line of
+// JSON on the standard input; what came of it is printed as a meter.Load, one line too. It ends early when its input
+// does, and fails on the first answer that is not the one due.
 //
-// With -idle it opens the connections, sends one request over each, prints an empty meter.Load, and leaves them alone
-// until its standard input ends.
+// All connections are served by one thread with one epoll, so that it costs little of the machine that the server runs on
+// too; -cpu keeps that thread on one core. It runs on Linux only.
+//
+// In a closed loop the next request leaves when the answer to the last has come. So a slow server is asked less often, and
+// the latencies are those of a client that waits. In an open loop requests are due at times that do not depend on the
+// server, and a latency counts from that time, whether a connection was free for the request then or not.
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"flag"
@@ -23,45 +28,50 @@ import (
 	"github.com/waitress-go/waitress/bench/internal/meter"
 )
 
+// defaultMaxDelay is how long an answer may take.
+const defaultMaxDelay = 10 * time.Second
+
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("load: ")
-	addr := flag.String("addr", "127.0.0.1:8080", "`HOST:PORT` of the server")
-	conns := flag.Int("conns", 1, "connections")
-	depth := flag.Int("depth", 1, "requests sent at once over a connection (pipelining)")
-	warmup := flag.Duration("warmup", 100*time.Millisecond, "time before the measurement")
-	duration := flag.Duration("duration", time.Second, "time measured")
-	idle := flag.Bool("idle", false, "one request a connection, then wait for the end of the standard input")
-	procs := flag.Int("gomaxprocs", 0, "GOMAXPROCS, if above 0")
+	cpu := flag.Int("cpu", -1, "the only `CORE` to run on, if 0 or above")
 	flag.Parse()
-	if *conns < 1 || *depth < 1 || *duration <= 0 {
-		log.Fatal("-conns, -depth and -duration must be above 0")
+	runtime.GOMAXPROCS(1)
+	if *cpu >= 0 {
+		if err := pin(*cpu); err != nil {
+			log.Fatal(err)
+		}
 	}
-	if *procs > 0 {
-		runtime.GOMAXPROCS(*procs)
+	in := bufio.NewReader(os.Stdin)
+	line, err := in.ReadBytes('\n')
+	if err != nil {
+		log.Fatal(err)
+	}
+	var o meter.Order
+	if err := json.Unmarshal(line, &o); err != nil {
+		log.Fatal(err)
+	}
+	if o.MaxDelay <= 0 {
+		o.MaxDelay = defaultMaxDelay
 	}
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		_, _ = io.Copy(io.Discard, in)
+		cancel()
+	}()
 	tell := json.NewEncoder(os.Stdout).Encode
-	if *idle {
-		// The input ends with the driver at the latest. The other way of working ends by itself.
-		ctx, cancel := context.WithCancel(ctx)
-		go func() {
-			_, _ = io.Copy(io.Discard, os.Stdin)
-			cancel()
-		}()
-		err := holdIdle(ctx, *addr, *conns, func() error { return tell(meter.Load{Answered: int64(*conns)}) })
-		if err != nil {
-			log.Fatal(err)
+	if o.Hold > 0 {
+		err = hold(ctx, &o, func() error { return tell(meter.Load{}) })
+	} else {
+		var l *meter.Load
+		if l, err = drive(ctx, &o); err == nil {
+			err = tell(l)
 		}
-		return
 	}
-	load, err := closedLoop(ctx, *addr, *conns, *depth, *warmup, *duration)
 	if err != nil {
-		log.Fatal(err)
-	}
-	if err := tell(load); err != nil {
 		log.Fatal(err)
 	}
 }

@@ -3,30 +3,27 @@
 package main
 
 import (
-	"context"
-	"io"
+	"errors"
 	"net"
 	"net/http"
 
 	"github.com/waitress-go/waitress"
+	"github.com/waitress-go/waitress/bench/internal/app"
 )
 
-// An engine listens on addr, calls ready with the address it got, and serves until it can't go on.
-type engine func(addr string, ready func(net.Addr)) error
-
 // engines has every server that this program can be, by the name that bench knows it by.
-var engines = map[string]engine{
-	"waitress-pool":   waitressEngine(waitress.PolicyPool),
-	"waitress-inline": waitressEngine(waitress.PolicyInline),
-	"nethttp":         netHTTPEngine,
-	"gnet":            gnetEngine,
+var engines = map[string]app.Engine{
+	"waitress-pool":     waitressEngine(waitress.PolicyPool),
+	"waitress-inline":   waitressEngine(waitress.PolicyInline),
+	"waitress-adaptive": missing("there is no adaptive policy yet"),
+	"waitress-native":   missing("there is no native handler yet"),
+	"nethttp":           netHTTPEngine,
+	"gnet":              gnetEngine,
 }
 
-// answer is the same for all engines that take an http.Handler.
-const answer = "Hello, World!"
-
-func hello(w http.ResponseWriter, _ *http.Request) {
-	_, _ = io.WriteString(w, answer)
+// missing refuses.
+func missing(why string) app.Engine {
+	return func(*app.Options, func(net.Addr)) error { return errors.New(why) }
 }
 
 // A server is the part that waitress.Server and http.Server have in common.
@@ -34,18 +31,18 @@ type server interface {
 	Serve(l net.Listener) error
 }
 
-func waitressEngine(policy waitress.Policy) engine {
-	return func(addr string, ready func(net.Addr)) error {
-		return serveOn(addr, &waitress.Server{Handler: http.HandlerFunc(hello), Policy: policy}, ready)
+func waitressEngine(policy waitress.Policy) app.Engine {
+	return func(o *app.Options, ready func(net.Addr)) error {
+		return serveOn(o, &waitress.Server{Handler: app.Handler(o.Files), Policy: policy}, ready)
 	}
 }
 
-func netHTTPEngine(addr string, ready func(net.Addr)) error {
-	return serveOn(addr, &http.Server{Handler: http.HandlerFunc(hello)}, ready)
+func netHTTPEngine(o *app.Options, ready func(net.Addr)) error {
+	return serveOn(o, &http.Server{Handler: app.Handler(o.Files)}, ready)
 }
 
-func serveOn(addr string, s server, ready func(net.Addr)) error {
-	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", addr)
+func serveOn(o *app.Options, s server, ready func(net.Addr)) error {
+	l, err := o.Listen()
 	if err != nil {
 		return err
 	}

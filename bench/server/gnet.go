@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd || windows
+
 package main
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/panjf2000/gnet/v2"
 	"go.uber.org/zap"
+
+	"github.com/waitress-go/waitress/bench/internal/app"
 )
 
 // A canned server is a floor, not a server: it counts the ends of heads that come in, parses nothing, and answers each
@@ -27,8 +30,11 @@ type canned struct {
 
 var endOfHead = []byte("\r\n\r\n")
 
-func gnetEngine(addr string, ready func(net.Addr)) error {
-	bound, err := freePort(addr)
+func gnetEngine(o *app.Options, ready func(net.Addr)) error {
+	if err := o.Plain(); err != nil {
+		return err
+	}
+	bound, err := app.FreePort(o.Addr)
 	if err != nil {
 		return err
 	}
@@ -37,16 +43,6 @@ func gnetEngine(addr string, ready func(net.Addr)) error {
 	// Its log would be on the standard output, where our own lines go; what ends it, Run returns.
 	return gnet.Run(c, "tcp://"+bound.String(),
 		gnet.WithMulticore(true), gnet.WithTicker(true), gnet.WithLogger(zap.NewNop().Sugar()))
-}
-
-// freePort returns addr with a port instead of 0, since gnet does not tell which one it got. Another process could take
-// that port meanwhile, and then gnet fails to listen.
-func freePort(addr string) (net.Addr, error) {
-	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", addr)
-	if err != nil {
-		return nil, err
-	}
-	return l.Addr(), l.Close()
 }
 
 // OnBoot is called when the socket listens already, though nobody accepts yet.
@@ -58,7 +54,7 @@ func (c *canned) OnBoot(gnet.Engine) gnet.Action {
 // OnTick makes the answer for the next second.
 func (c *canned) OnTick() (time.Duration, gnet.Action) {
 	b := fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nDate: %s\r\nContent-Length: %d\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n%s",
-		time.Now().UTC().Format(http.TimeFormat), len(answer), answer)
+		time.Now().UTC().Format(http.TimeFormat), len(app.Hello), app.Hello)
 	c.answer.Store(&b)
 	return time.Second, gnet.None
 }

@@ -8,27 +8,6 @@ import (
 	"time"
 )
 
-func TestParseStat(t *testing.T) {
-	for _, tt := range []struct {
-		name, text string
-		want       time.Duration
-		ok         bool
-	}{
-		{"plain", "42 (server) S 1 42 42 0 -1 4194304 100 0 0 0 150 25 7 7 20 0 8 0 1 2 3", 1750 * time.Millisecond, true},
-		{"parentheses and spaces in the name", "42 (a) b (c) S 1 42 42 0 -1 4194304 100 0 0 0 1 2 7 7 20 0 8", 30 * time.Millisecond, true},
-		{"cut off", "42 (server) S 1 42 42 0 -1", 0, false},
-		{"no number", "42 (server) S 1 42 42 0 -1 4194304 100 0 0 0 x 25 7 7 20", 0, false},
-		{"empty", "", 0, false},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			got, err := parseStat(tt.text)
-			if got != tt.want || (err == nil) != tt.ok {
-				t.Errorf("%v, %v; want %v, ok %v", got, err, tt.want, tt.ok)
-			}
-		})
-	}
-}
-
 func TestParseStatus(t *testing.T) {
 	for _, tt := range []struct {
 		name, text string

@@ -6,11 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 )
-
-// tick is the unit of the times in /proc/PID/stat. The kernel converts to it for programs, whatever it counts in.
-const tick = 10 * time.Millisecond
 
 // A Machine is where something was measured.
 type Machine struct {
@@ -20,25 +16,6 @@ type Machine struct {
 	Go     string `json:"go"`
 	// Busy is how many processes wanted to run, on average over the minute before: the noise to expect.
 	Busy string `json:"load_average"`
-}
-
-// parseStat returns the processor time, in user and in system mode, that /proc/PID/stat tells.
-func parseStat(text string) (time.Duration, error) {
-	// The second field is the program's name in parentheses, which may hold spaces and parentheses itself. utime and
-	// stime are the 14th and 15th field.
-	fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
-	if len(fields) < 13 {
-		return 0, fmt.Errorf("meter: /proc/PID/stat: %q", text)
-	}
-	var sum time.Duration
-	for _, f := range fields[11:13] {
-		n, err := strconv.ParseInt(f, 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("meter: /proc/PID/stat: %w", err)
-		}
-		sum += time.Duration(n) * tick
-	}
-	return sum, nil
 }
 
 // parseStatus returns the resident bytes that /proc/PID/status tells.

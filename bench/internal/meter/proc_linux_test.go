@@ -17,11 +17,11 @@ func TestThisProcess(t *testing.T) {
 		continue
 	}
 	after, err := CPU(os.Getpid())
-	if err != nil || after-before < 2*tick {
+	if err != nil || after-before < 20*time.Millisecond {
 		t.Errorf("%v of processor time in 100 ms of work, %v", after-before, err)
 	}
 	s, err := ReadStats()
-	if err != nil || s.HeapBytes == 0 || s.Mallocs == 0 || s.Goroutines == 0 || s.RSSBytes < int64(s.HeapBytes) {
+	if err != nil || s.HeapBytes == 0 || s.Mallocs == 0 || s.Goroutines == 0 || s.Sockets != 0 || s.RSSBytes < int64(s.HeapBytes) {
 		t.Errorf("%+v, %v", s, err)
 	}
 	if m, err := ThisMachine(); err != nil || m.Cores == 0 || m.Kernel == "" || m.CPU == "" || m.Busy == "" {

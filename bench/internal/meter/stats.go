@@ -5,6 +5,7 @@
 package meter
 
 import (
+	"errors"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -16,7 +17,9 @@ type Stats struct {
 	StackBytes uint64 `json:"stack_bytes"` // of all goroutines
 	Mallocs    uint64 `json:"mallocs"`     // objects allocated since the process began
 	Goroutines int    `json:"goroutines"`
-	RSSBytes   int64  `json:"rss_bytes"` // resident, after free memory was given back to the system
+	// Linux only:
+	Sockets  int   `json:"sockets"`   // open, the listening one included
+	RSSBytes int64 `json:"rss_bytes"` // resident, after free memory was given back to the system
 }
 
 // ReadStats collects the process's garbage, gives free memory back to the system, and returns what is left.
@@ -26,12 +29,20 @@ func ReadStats() (Stats, error) {
 	debug.FreeOSMemory()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	rss, err := RSS(os.Getpid())
-	return Stats{
+	s := Stats{
 		HeapBytes:  m.HeapAlloc,
 		StackBytes: m.StackInuse,
 		Mallocs:    m.Mallocs,
 		Goroutines: runtime.NumGoroutine(),
-		RSSBytes:   rss,
-	}, err
+	}
+	rss, err := RSS(os.Getpid())
+	if errors.Is(err, errors.ErrUnsupported) {
+		return s, nil
+	}
+	if err != nil {
+		return s, err
+	}
+	s.RSSBytes = rss
+	s.Sockets, err = sockets()
+	return s, err
 }
