@@ -187,3 +187,42 @@ func TestShutdownLeavesHijackers(t *testing.T) {
 		wait(t, "the handler", ended)
 	})
 }
+
+// TestHijackClosed: a hijacked connection that its handler closes at once leaves its number to the next one, which the
+// server doesn't take for the old one.
+func TestHijackClosed(t *testing.T) {
+	policies(t, func(t *testing.T, p Policy) {
+		ts := serve(t, &Server{Policy: p, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/take" {
+				hello(w, r)
+				return
+			}
+			c, _, err := w.(http.Hijacker).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_, _ = io.WriteString(c, "taken")
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+		})})
+		for range 50 {
+			taken := ts.dial(t)
+			send(t, taken, "GET /take HTTP/1.1\r\nHost: x\r\n\r\n")
+			if all, err := io.ReadAll(taken); string(all) != "taken" || err != nil {
+				t.Fatalf("%q, %v", all, err)
+			}
+			next := ts.dial(t)
+			r := bufio.NewReader(next)
+			for range 2 {
+				send(t, next, get)
+				if _, body := answer(t, r); body != "Hello, World!" {
+					t.Fatalf("got %q", body)
+				}
+			}
+			_ = taken.Close()
+			_ = next.Close()
+		}
+	})
+}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-//go:build (darwin || dragonfly || freebsd || linux || netbsd || openbsd || windows) && !fallback
+//go:build (darwin || dragonfly || freebsd || linux || netbsd || openbsd) && !fallback
 
 package waitress
 

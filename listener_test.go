@@ -370,24 +370,7 @@ func TestListenerKind(t *testing.T) {
 	}
 }
 
-// needFileConn skips the test where the net package itself can't make a net.Conn of a socket.
-func needFileConn(t *testing.T) {
-	t.Helper()
-	l := listenOn(t, "tcp", "127.0.0.1:0")
-	f, err := dialTo(t, "tcp", l.Addr().String()).(*net.TCPConn).File()
-	if err != nil {
-		t.Skip(err)
-	}
-	defer f.Close()
-	c, err := net.FileConn(f)
-	if err != nil {
-		t.Skip(err)
-	}
-	c.Close()
-}
-
 func TestNetConn(t *testing.T) {
-	needFileConn(t)
 	for _, test := range listenerNetworks {
 		t.Run(test.name, func(t *testing.T) {
 			l := listenOn(t, test.network, test.listen)

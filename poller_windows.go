@@ -120,7 +120,7 @@ func (p *poller) Add(fd reactor.FD, token reactor.Token) error {
 	if p.closed {
 		return os.ErrClosed
 	}
-	r := &registration{poller: p, fd: fd, token: token, base: sysBaseSocket(windows.Handle(fd))}
+	r := &registration{poller: p, fd: fd, token: token, base: sysBaseSocket(openedAt(fd).handle)}
 	for kind := range r.polls {
 		r.polls[kind].registration = r
 		r.polls[kind].kind = pollKind(kind)

@@ -4,10 +4,10 @@ package waitress
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/windows"
@@ -17,10 +17,83 @@ import (
 
 var _ reactor.Sockets = sockets{}
 
-// sockets are the operations on connected stream sockets. It has no state: the descriptor is all.
+// sockets are the operations on connected stream sockets. Their state is the table: the descriptor is a place in it.
 type sockets struct{}
 
 func newSockets() reactor.Sockets { return sockets{} }
+
+// socketTable has the connections of all servers. Descriptors are not the sockets' own numbers, of which one is given
+// to the next connection as soon as a handler that has hijacked a connection closes it, while the loop still knows that.
+var socketTable struct {
+	mu      sync.RWMutex
+	sockets []openedSocket
+	free    []reactor.FD // places in sockets; the one freed last is used next
+}
+
+type openedSocket struct {
+	handle windows.Handle
+	conn   net.Conn // owns handle
+}
+
+// noSocket is at a place that is free, or whose connection is hijacked.
+var noSocket = openedSocket{handle: windows.InvalidHandle}
+
+// openSocket gives c a descriptor, and owns it from then on.
+func openSocket(c net.Conn) (reactor.FD, error) {
+	raw, err := c.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	s := openedSocket{conn: c}
+	if cerr := raw.Control(func(fd uintptr) {
+		s.handle = windows.Handle(fd)
+		err = sysNonblock(s.handle, true)
+	}); cerr != nil {
+		return 0, cerr
+	}
+	if err != nil {
+		return 0, os.NewSyscallError("ioctlsocket", err)
+	}
+	t := &socketTable
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if last := len(t.free) - 1; last >= 0 {
+		fd := t.free[last]
+		t.free = t.free[:last]
+		t.sockets[fd] = s
+		return fd, nil
+	}
+	t.sockets = append(t.sockets, s)
+	return reactor.FD(len(t.sockets) - 1), nil
+}
+
+// openedAt returns what is at fd's place. Of a descriptor that is closed, or hijacked, it is a handle that every call
+// refuses.
+func openedAt(fd reactor.FD) openedSocket {
+	t := &socketTable
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if fd < 0 || int(fd) >= len(t.sockets) {
+		return noSocket
+	}
+	return t.sockets[fd]
+}
+
+// takeSocket returns what is at fd's place and leaves nothing there. If free, the place may be another's.
+func takeSocket(fd reactor.FD, free bool) openedSocket {
+	t := &socketTable
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if fd < 0 || int(fd) >= len(t.sockets) {
+		return noSocket
+	}
+	s := t.sockets[fd]
+	t.sockets[fd] = noSocket
+	if free {
+		t.free = append(t.free, fd)
+	}
+	return s
+}
 
 func (sockets) Read(fd reactor.FD, p []byte) (int, error) {
 	n, err := recv(fd, p, 0)
@@ -36,7 +109,7 @@ func (sockets) Peek(fd reactor.FD) (int, error) {
 
 func recv(fd reactor.FD, p []byte, flags int) (int, error) {
 	for {
-		n, errno := sysRecv(windows.Handle(fd), p, flags)
+		n, errno := sysRecv(openedAt(fd).handle, p, flags)
 		switch {
 		case errno == 0 && n > 0:
 			return n, nil
@@ -55,7 +128,7 @@ const sendMax = 256 << 10
 func (sockets) Write(fd reactor.FD, p []byte) (int, error) {
 	for done := 0; ; {
 		part := p[done:min(done+sendMax, len(p))]
-		n, errno := sysSend(windows.Handle(fd), part)
+		n, errno := sysSend(openedAt(fd).handle, part)
 		switch {
 		case errno == 0:
 			if done += n; n < len(part) || done == len(p) {
@@ -71,7 +144,7 @@ func (sockets) Write(fd reactor.FD, p []byte) (int, error) {
 }
 
 func (sockets) CloseWrite(fd reactor.FD) error {
-	if err := windows.Shutdown(windows.Handle(fd), windows.SHUT_WR); err != nil {
+	if err := windows.Shutdown(openedAt(fd).handle, windows.SHUT_WR); err != nil {
 		return socketError("shutdown", errnoOf(err))
 	}
 	return nil
@@ -79,7 +152,7 @@ func (sockets) CloseWrite(fd reactor.FD) error {
 
 // Abort finds the connection gone where the peer was faster.
 func (sockets) Abort(fd reactor.FD) error {
-	err := windows.Shutdown(windows.Handle(fd), windows.SHUT_RDWR)
+	err := windows.Shutdown(openedAt(fd).handle, windows.SHUT_RDWR)
 	if err != nil && !errors.Is(socketError("shutdown", errnoOf(err)), reactor.ErrReset) {
 		return os.NewSyscallError("shutdown", err)
 	}
@@ -87,7 +160,11 @@ func (sockets) Abort(fd reactor.FD) error {
 }
 
 func (sockets) Close(fd reactor.FD) error {
-	return os.NewSyscallError("closesocket", windows.Closesocket(windows.Handle(fd)))
+	s := takeSocket(fd, true)
+	if s.conn == nil {
+		return nil // it is hijacked
+	}
+	return s.conn.Close()
 }
 
 // socketError is what the contract calls a failure of call.
@@ -114,42 +191,24 @@ func errnoOf(err error) syscall.Errno {
 	return windows.WSAEINVAL
 }
 
-// localAddr returns the address that fd is bound to, as net.Conn.LocalAddr does, or nil if it has none. network is what
-// the address of a Unix socket says of its kind: "unix".
-func localAddr(fd reactor.FD, network string) net.Addr {
-	sa, err := syscall.Getsockname(syscall.Handle(fd))
-	if err != nil {
-		return nil
-	}
-	switch sa := sa.(type) {
-	case *syscall.SockaddrInet4:
-		return &net.TCPAddr{IP: sa.Addr[:], Port: sa.Port}
-	case *syscall.SockaddrInet6:
-		return &net.TCPAddr{IP: sa.Addr[:], Port: sa.Port, Zone: peerZone(sa.ZoneId)}
-	case *syscall.SockaddrUnix:
-		return &net.UnixAddr{Name: sa.Name, Net: network}
+// localAddr returns the address that fd is bound to, or nil if it has none.
+func localAddr(fd reactor.FD, _ string) net.Addr {
+	if s := openedAt(fd); s.conn != nil {
+		return s.conn.LocalAddr()
 	}
 	return nil
 }
 
-// netConn returns a *net.TCPConn or *net.UnixConn for the connection that fd is. It has a socket of its own; fd stays
-// the caller's to close. The file takes a third one for a moment, since it must own what it is made of. It closes that
-// as a file and not as a socket, so a few bytes that Winsock keeps of it remain: there is no other way from outside the
-// standard library to a net.Conn from a socket.
+// netConn returns the *net.TCPConn or *net.UnixConn that fd's connection was accepted as. It is the caller's. fd stays
+// to be closed, which doesn't concern the connection any more.
 func netConn(fd reactor.FD) (net.Conn, error) {
-	var info windows.WSAProtocolInfo
-	if err := windows.WSADuplicateSocket(windows.Handle(fd), windows.GetCurrentProcessId(), &info); err != nil {
-		return nil, os.NewSyscallError("WSADuplicateSocket", err)
+	s := takeSocket(fd, false)
+	if s.conn == nil {
+		return nil, net.ErrClosed
 	}
-	own, err := windows.WSASocket(-1, -1, -1, &info, 0, windows.WSA_FLAG_OVERLAPPED|windows.WSA_FLAG_NO_HANDLE_INHERIT)
-	if err != nil {
-		return nil, os.NewSyscallError("WSASocket", err)
+	// As the net package knows it.
+	if err := sysNonblock(s.handle, false); err != nil {
+		return nil, errors.Join(os.NewSyscallError("ioctlsocket", err), s.conn.Close())
 	}
-	file := os.NewFile(uintptr(own), "connection")
-	defer file.Close()
-	c, err := net.FileConn(file)
-	if err != nil {
-		return nil, fmt.Errorf("waitress: this system makes no net.Conn of a socket: %w", err)
-	}
-	return c, nil
+	return s.conn, nil
 }

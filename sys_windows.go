@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// What golang.org/x/sys/windows doesn't have: the kernel's own calls for AFD, the driver under Winsock, three plain
+// What golang.org/x/sys/windows doesn't have: the kernel's own calls for AFD, the driver under Winsock, two plain
 // calls of Winsock that need no overlapped structure, and one for files.
 
 var (
@@ -20,7 +20,6 @@ var (
 	procGetQueuedCompletionStatusEx = kernel32.NewProc("GetQueuedCompletionStatusEx")
 	procReOpenFile                  = kernel32.NewProc("ReOpenFile")
 	ws2                             = windows.NewLazySystemDLL("ws2_32.dll")
-	procAccept                      = ws2.NewProc("accept")
 	procRecv                        = ws2.NewProc("recv")
 	procSend                        = ws2.NewProc("send")
 )
@@ -128,8 +127,12 @@ func sysBaseSocket(s windows.Handle) windows.Handle {
 	return base
 }
 
-func sysNonblock(s windows.Handle) error {
-	on, n := uint32(1), uint32(0)
+// sysNonblock makes the calls that wait return at once instead, or wait.
+func sysNonblock(s windows.Handle, nonblock bool) error {
+	var on, n uint32
+	if nonblock {
+		on = 1
+	}
 	return windows.WSAIoctl(s, fionbio, (*byte)(unsafe.Pointer(&on)), uint32(unsafe.Sizeof(on)), nil, 0, &n, nil, 0)
 }
 
@@ -141,19 +144,6 @@ func sysReopen(file windows.Handle) (windows.Handle, error) {
 		return h, nil
 	}
 	return windows.InvalidHandle, errno
-}
-
-// socketFailed is SOCKET_ERROR and INVALID_SOCKET.
-const socketFailed = ^uintptr(0)
-
-func sysAccept(s windows.Handle, peer *syscall.RawSockaddrAny) (windows.Handle, syscall.Errno) {
-	size := int32(unsafe.Sizeof(*peer))
-	r, _, errno := syscall.SyscallN(procAccept.Addr(), uintptr(s),
-		uintptr(unsafe.Pointer(peer)), uintptr(unsafe.Pointer(&size)))
-	if r == socketFailed {
-		return windows.InvalidHandle, errno
-	}
-	return windows.Handle(r), 0
 }
 
 // sysRecv and sysSend return an int32 that is -1 for a failure, whatever is in the rest of the register.
