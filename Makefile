@@ -42,6 +42,10 @@ ADDR       ?= 127.0.0.1:18080
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
+.PHONY: generate
+generate: ## write what is made of the comments of Server's fields
+	$(GO) generate ./adjust
+
 test: ## run the tests
 	$(GO) test ./...
 

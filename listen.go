@@ -116,12 +116,12 @@ func onDescriptor(c syscall.RawConn, f func(fd uintptr) error) error {
 //
 // A process that was started with listeners for the same addresses uses those instead: see Restart.
 func (s *Server) Listeners() ([]net.Listener, error) {
+	if err := s.Validate(); err != nil {
+		return nil, err
+	}
 	entries := s.Listen
 	if len(entries) == 0 {
 		return s.listenAddr()
-	}
-	if s.Addr != "" {
-		return nil, fmt.Errorf("waitress: Addr is %q and Listen is %q: only one of them may be set", s.Addr, s.Listen)
 	}
 	b, err := s.binding()
 	if err != nil {

@@ -45,9 +45,13 @@ const (
 // http.Server has too mean the same here, but for the timeouts: zero is a safe default and negative is none.
 //
 // A Server is used once: after Shutdown or Close it can't serve again.
+//
+// docs/adjustments.md lists the fields, by the comments that stand alone below; "go generate ./adjust" writes it.
 type Server struct {
 	// Handler answers the requests. Default: http.DefaultServeMux.
 	Handler http.Handler
+
+	// Where it listens.
 
 	// Addr is where ListenAndServe listens, "host:port". Default: ":http".
 	Addr string
@@ -69,6 +73,8 @@ type Server struct {
 	// ReusePort lets other processes listen on the same TCP addresses (SO_REUSEPORT); the system shares the connections out
 	// among them. Not on Windows.
 	ReusePort bool
+
+	// Proxies in front of it.
 
 	// TrustedProxies are the addresses of the proxies in front of the server, which are believed what they say of their
 	// clients: by header fields, TrustedProxyHeaders, or by ProxyProtocol. Handlers then find the client's address in
@@ -107,6 +113,8 @@ type Server struct {
 	// proxy.ClientOf tells it. Default: that of the connection.
 	URLScheme string
 
+	// Timeouts.
+
 	// ReadHeaderTimeout is how long a request head may take, from its first byte, or from the accept of the connection:
 	// 408 after it. Default: 10 s.
 	ReadHeaderTimeout time.Duration
@@ -131,6 +139,8 @@ type Server struct {
 	// ShutdownTimeout is how long Serve, the function, lets requests finish after SIGINT or SIGTERM. Default: 30 s.
 	ShutdownTimeout time.Duration
 
+	// Limits.
+
 	// MaxHeaderBytes bounds a request head, request line and all: 431 above it. Default: httpparse.DefaultHeadBytes.
 	MaxHeaderBytes int
 
@@ -147,6 +157,8 @@ type Server struct {
 	// OutbufHighWatermark is how many bytes of output may wait on one connection for its client before the handler's
 	// Write waits too. Default: 1 MiB.
 	OutbufHighWatermark int
+
+	// Where handlers run.
 
 	// Policy says where handlers run. Default: PolicyPool.
 	Policy Policy
@@ -170,11 +182,15 @@ type Server struct {
 	// Loops is the number of event loops. Default: one per GOMAXPROCS.
 	Loops int
 
+	// What it says.
+
 	// Ident is the value of the Server field in answers. Default: none is sent.
 	Ident string
 
 	// DisableGeneralOptionsHandler passes "OPTIONS *" to the Handler instead of answering it.
 	DisableGeneralOptionsHandler bool
+
+	// In Go only.
 
 	// BaseContext gives the context that requests of a listener are based on. Default: context.Background.
 	BaseContext func(net.Listener) context.Context
@@ -262,27 +278,12 @@ func (s *Server) start() error {
 	if s.run != nil {
 		return nil
 	}
-	for _, f := range []struct {
-		name  string
-		value int64
-	}{
-		{"Loops", int64(s.Loops)},
-		{"MaxHeaderBytes", int64(s.MaxHeaderBytes)},
-		{"MaxRequestLine", int64(s.MaxRequestLine)},
-		{"MaxHeaders", int64(s.MaxHeaders)},
-		{"MaxBodyBytes", s.MaxBodyBytes},
-		{"OutbufHighWatermark", int64(s.OutbufHighWatermark)},
-	} {
-		if f.value < 0 {
-			return fmt.Errorf("waitress: %s is %d: it must not be negative", f.name, f.value)
-		}
+	if err := s.Validate(); err != nil {
+		return err
 	}
 	r := &running{log: s.logger(), stopped: make(chan struct{})}
 	proxies := s.proxies(r.log)
-	err := proxies.Validate(s.ProxyProtocol)
-	if err != nil {
-		return fmt.Errorf("waitress: %w", err)
-	}
+	var err error
 	r.dispatcher, err = dispatch.New(dispatch.Config{
 		Policy:   s.Policy,
 		Threads:  s.Threads,

@@ -37,11 +37,12 @@ func Serve(handler http.Handler, options ...Option) error {
 	for _, o := range options {
 		o(s)
 	}
-	return s.runUntilSignal()
+	return s.Run()
 }
 
-// runUntilSignal is Serve, the function, for a Server that has been adjusted.
-func (s *Server) runUntilSignal() error {
+// Run is Serve, the function, for a Server that has been made otherwise: it listens and serves until SIGINT or SIGTERM. Without
+// Addr and Listen it listens on 0.0.0.0:8080.
+func (s *Server) Run() error {
 	if s.Addr == "" && len(s.Listen) == 0 {
 		s.Addr = defaultServeAddr
 	}
