@@ -49,8 +49,7 @@ func (p *process) stop() error {
 		return nil
 	case <-time.After(stopTime):
 		err := p.Process.Kill()
-		<-p.ended
-		return errors.Join(fmt.Errorf("%s did not end when it was asked to", p.Path), err)
+		return errors.Join(fmt.Errorf("%s did not end when it was asked to", p.Path), err, <-p.ended)
 	}
 }
 
