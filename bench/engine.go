@@ -40,7 +40,7 @@ const (
 var engines = []engine{
 	{"waitress-pool", "this server, handlers on task threads", ownServer, "", goServer, ""},
 	{"waitress-inline", "this server, handlers on the event loops", ownServer, "", goServer, ""},
-	{"waitress-adaptive", "this server, handlers where they have proved to belong", ownServer, "", goServer, "there is no such policy yet"},
+	{"waitress-adaptive", "this server, handlers where they have proved to belong", ownServer, "", goServer, ""},
 	{"waitress-native", "this server, without net/http's types", ownServer, "", goServer, "there is no such handler yet"},
 	{"nethttp", "the standard library's server", ownServer, "", goServer, ""},
 	{
@@ -51,7 +51,7 @@ var engines = []engine{
 	{"hertz", "has its own handlers, on netpoll", peerServer, "github.com/cloudwego/hertz", goServer &^ needTLS, ""},
 	{"nbio", "takes http.Handler", peerServer, "github.com/lesismal/nbio", goServer &^ needTLS, ""},
 	{"nginx", "is configured to answer, where it is installed", peerServer, "", needFiles, ""},
-	{"limit", "80 lines of C around epoll that parse nothing, where there is a compiler: the machine's floor", peerServer, "", 0, ""},
+	{"limit", "a little C around epoll that parses nothing, where there is a compiler: the machine's floor", peerServer, "", 0, ""},
 }
 
 func (e engine) label() string { return e.name }

@@ -12,6 +12,7 @@ type metric uint8
 
 const (
 	requestRate metric = iota
+	contentRate
 	cpuPerRequest
 	allocsPerRequest
 	residentMiB
@@ -43,6 +44,7 @@ var metrics = [...]struct {
 	detail     bool
 }{
 	requestRate:      {"requests/s", "requests_per_second", 0, false},
+	contentRate:      {"MiB/s", "mib_per_second", 0, false},
 	cpuPerRequest:    {"server CPU µs/request", "cpu_us_per_request", 1, false},
 	allocsPerRequest: {"allocations/request", "allocs_per_request", 2, false},
 	residentMiB:      {"resident MiB", "rss_mib", 1, false},

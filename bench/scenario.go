@@ -43,7 +43,7 @@ var scenarios = []scenario{
 	{"post-1k", "64 connections, POST of 1 KiB; open loop: 5,000/s", needHandlers, both(plain(64, post(1<<10)), rated(64, usualRate, post(1<<10)))},
 	{"post-1m", "16 connections, POST of 1 MiB; open loop: 100/s", needHandlers, both(plain(16, post(1<<20)), rated(16, 100, post(1<<20)))},
 	{"download-1m", "16 connections, a file of 1 MiB; open loop: 200/s", needFiles, both(plain(16, file1M), rated(16, 200, file1M))},
-	{"download-100m", "4 connections, a file of 100 MiB", needFiles, requests{closed: []meter.Group{plain(4, file100M)}}.measure},
+	{"download-100m", "4 connections, a file of 100 MiB", needFiles, requests{closed: []meter.Group{plain(4, file100M)}, large: true}.measure},
 	{"close", "a connection for each request, 64 at a time; open loop: 1,000/s", needFiles, both(closing(plain(64, closeKind)), closing(rated(64, 1_000, closeKind)))},
 	{
 		"mixed", "128 connections, 10 % of the requests sleep 10 ms; latency of the others; open loop: 2,000/s together",
@@ -98,6 +98,7 @@ func mixed(g meter.Group) meter.Group {
 type requests struct {
 	closed, open []meter.Group
 	quick        string // the kind that rates and latencies are of; "" for all
+	large        bool   // what counts is the content, not how many answers it came in
 	beside       string // a kind that is counted on its own, and makes the time per request meaningless; or ""
 }
 
@@ -144,6 +145,11 @@ func (r requests) measureClosed(ctx context.Context, b *bench, s *server, found 
 	found.quantile(closedP50, quick.Latency, 0.5)
 	found.quantile(closedP99, quick.Latency, 0.99)
 	found[loadCPU] = micros(l.CPU) / n
+	if r.large {
+		// Of an answer that takes long, few begin and end within the time.
+		found[contentRate] = float64(quick.Bytes) / (1 << 20) / l.Seconds
+		delete(found, requestRate)
+	}
 	if s.engine.has&needHeap != 0 {
 		found[allocsPerRequest] = (after - before) / n
 	}
@@ -191,29 +197,43 @@ func busy(ctx context.Context, b *bench, s *server) (sample, error) {
 	}.measure(ctx, b, s)
 }
 
+// slowStart is how long slow readers get to fill what is between them and the server, which is not what is to be measured.
+const slowStart = 2 * time.Second
+
 func slowReaders(ctx context.Context, b *bench, s *server) (sample, error) {
 	const readers, size = 256, 4 << 20
 	slow := plain(readers, getBytes("slow", "/bytes?n=4194304", size))
 	slow.Sip, slow.SipEvery = 16<<10, 100*time.Millisecond
-	quick := plain(64, helloKind)
-	if err := b.warm(ctx, s, []meter.Group{quick}); err != nil {
+	quick := requests{closed: []meter.Group{plain(64, helloKind)}, open: []meter.Group{rated(64, quickRate, helloKind)}}
+	if err := b.warm(ctx, s, quick.closed); err != nil {
 		return nil, err
 	}
 	before, err := s.resident()
 	if err != nil {
 		return nil, err
 	}
-	found, err := requests{
-		closed: []meter.Group{quick, slow},
-		open:   []meter.Group{rated(64, quickRate, helloKind), slow},
-		quick:  helloKind.Name,
-		beside: slow.Kinds[0].Name,
-	}.measure(ctx, b, s)
+	// They have a load process of their own, and go on until it is stopped.
+	reading, err := b.startLoad(ctx, s, &meter.Order{Duration: time.Hour, Groups: []meter.Group{slow}})
 	if err != nil {
 		return nil, err
 	}
-	delete(found, besideRate) // their own pace, not the server's
-	found[slowRSS] = (found[residentMiB] - before) * 1024 / readers
+	defer reading.stop()
+	if err := pause(ctx, slowStart); err != nil {
+		return nil, err
+	}
+	during, err := s.resident()
+	if err != nil {
+		return nil, err
+	}
+	found, err := quick.measure(ctx, b, s)
+	if err != nil {
+		return nil, err
+	}
+	// Their part of the work is the same for all servers, but it is in no number of requests.
+	delete(found, cpuPerRequest)
+	delete(found, openCPU)
+	delete(found, allocsPerRequest)
+	found[slowRSS] = (during - before) * 1024 / readers
 	return found, nil
 }
 

@@ -27,12 +27,13 @@ const (
 )
 
 // An answer is one that is being taken off a stream of bytes, however they are cut. Between two answers it is as new, but
-// for the memory of held.
+// for all and the memory of held.
 type answer struct {
 	part part
 	held []byte // the begin of a head or line whose end has not come
 	left int64  // of the content, or of the chunk
 	got  int64  // of the content
+	all  int64  // of the content of all answers
 }
 
 var (
@@ -165,6 +166,7 @@ func (a *answer) content(p []byte, k *meter.Kind, err *error) int {
 	}
 	a.left -= int64(len(p))
 	a.got += int64(len(p))
+	a.all += int64(len(p))
 	return len(p)
 }
 
@@ -177,7 +179,7 @@ func (a *answer) end(k *meter.Kind) error {
 		want = int64(len(k.Content))
 	}
 	got := a.got
-	*a = answer{held: a.held}
+	*a = answer{held: a.held, all: a.all}
 	if got != want {
 		return fmt.Errorf("%w: %d, not %d", errShort, got, want)
 	}

@@ -39,7 +39,8 @@ type loop struct {
 	begin    time.Time
 	from     time.Duration // of the measurement
 	until    time.Duration
-	busy     int // connections with an answer or the server's close due, but for those that sip
+	busy     int           // connections with an answer or the server's close due, but for those that sip
+	last     time.Duration // what act was told, which is when the event that is being looked at came
 	lag      *meter.Latency
 	read     []byte
 	cpuBegin time.Duration
@@ -210,6 +211,7 @@ func (l *loop) run(ctx context.Context) error {
 
 // act does what time has come for, and returns when there is more of that.
 func (l *loop) act(now time.Duration) (time.Duration, error) {
+	l.last = now
 	next := now + maxWait
 	if now < l.until {
 		next = min(next, l.until)
@@ -365,7 +367,11 @@ func (l *loop) take(c *conn, p []byte) error {
 		if c.due == 0 {
 			return fmt.Errorf("%w: %.80q", errUnasked, p)
 		}
+		before := c.answer.all
 		n, whole, err := c.answer.take(p, &c.kind.Kind)
+		if l.last >= l.from && l.last < l.until {
+			c.kind.result.Bytes += c.answer.all - before
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.kind.Name, err)
 		}

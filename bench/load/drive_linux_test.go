@@ -74,6 +74,10 @@ func TestClosedLoop(t *testing.T) {
 			if all.Measured == 0 || all.Measured > all.Answered || all.Latency.Count() != all.Measured/int64(max(tt.group.Depth, 1)) {
 				t.Errorf("measured %d of %d, %d latencies", all.Measured, all.Answered, all.Latency.Count())
 			}
+			// At the edges, an answer can have its content inside and its end outside, or the other way round.
+			if n, conns := all.Bytes, int64(tt.group.Conns); n == 0 || n > all.Answered*13 || n < (all.Measured-conns)*7 {
+				t.Errorf("%d bytes of content in %d answers", n, all.Measured)
+			}
 			// A closed connection's port may be used again.
 			if n := conns.Load(); !tt.group.Close && n != int64(tt.group.Conns) || n < int64(tt.group.Conns) {
 				t.Errorf("%d connections", n)

@@ -15,7 +15,7 @@ import (
 var engines = map[string]app.Engine{
 	"waitress-pool":     waitressEngine(waitress.PolicyPool),
 	"waitress-inline":   waitressEngine(waitress.PolicyInline),
-	"waitress-adaptive": missing("there is no adaptive policy yet"),
+	"waitress-adaptive": waitressEngine(waitress.PolicyAdaptive),
 	"waitress-native":   missing("there is no native handler yet"),
 	"nethttp":           netHTTPEngine,
 	"gnet":              gnetEngine,

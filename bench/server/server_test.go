@@ -13,7 +13,7 @@ import (
 
 // TestEngines has those that are there answer.
 func TestEngines(t *testing.T) {
-	for _, name := range []string{"waitress-pool", "waitress-inline", "nethttp"} {
+	for _, name := range []string{"waitress-pool", "waitress-inline", "waitress-adaptive", "nethttp"} {
 		t.Run(name, func(t *testing.T) {
 			apptest.All(t, engines[name], &app.Options{Addr: "127.0.0.1:0"})
 		})
@@ -31,7 +31,7 @@ func TestEngines(t *testing.T) {
 // TestRefusals are of engines that are not there, or have no TLS.
 func TestRefusals(t *testing.T) {
 	for name, o := range map[string]*app.Options{
-		"waitress-adaptive": {}, "waitress-native": {}, "gnet": {TLS: &tls.Config{}},
+		"waitress-native": {}, "gnet": {TLS: &tls.Config{}},
 	} {
 		if err := engines[name](o, func(net.Addr) { t.Error("ready") }); err == nil {
 			t.Errorf("%s: no error", name)

@@ -55,6 +55,8 @@ type KindLoad struct {
 	Answered int64  `json:"answered"` // from the first on, the warm-up's too
 	// Measured requests were due and, in the closed loop, answered within Seconds.
 	Measured int64 `json:"measured"`
+	// Bytes of content have come within Seconds, of whatever answers.
+	Bytes int64 `json:"bytes"`
 	// Latency is the measured requests': to the last byte of the answer, from the time the request was due, or from the
 	// begin of the write in the closed loop. A pipelined batch counts once.
 	Latency *Latency `json:"latency"`
@@ -76,6 +78,7 @@ func (l *Load) Kind(name string) KindLoad {
 		if name == "" || k.Name == name {
 			sum.Answered += k.Answered
 			sum.Measured += k.Measured
+			sum.Bytes += k.Bytes
 			sum.Latency.Merge(k.Latency)
 		}
 	}
