@@ -26,8 +26,9 @@ PLATFORMS ?= linux/amd64 darwin/amd64 freebsd/amd64 netbsd/amd64 openbsd/amd64 d
 KQSIM_SEEDS ?= 1
 KQSIM_FLAGS ?=
 
-# For compat: -short leaves out what takes long.
-COMPATFLAGS ?=
+# For compat: -short leaves out what takes long. For interop: -only, -skip and -policies choose, -picture has a look.
+COMPATFLAGS  ?=
+INTEROPFLAGS ?=
 
 # For bench and conformance.
 BENCHFLAGS ?=
@@ -69,6 +70,7 @@ test-windows: ## run the tests as Windows programs under Wine, which is installe
 lint: ## run the linters and formatters that .golangci.yml names
 	$(GOLANGCI_LINT) run ./...
 	cd compat && $(GOLANGCI_LINT) run ./...
+	cd interop && $(GOLANGCI_LINT) run ./...
 
 shape: ## print what is long, nested or said twice; never fails
 	$(GOLANGCI_LINT) run --enable-only=gocognit,nestif,funlen,dupl --uniq-by-line=false --issues-exit-code=0 ./...
@@ -107,9 +109,12 @@ conformance: ## run a corpus against examples/echo under each policy: CORPUS=fol
 		kill -INT $$server; wait $$server || status=1; \
 	done; rm -rf "$$dir"; exit $$status
 
-.PHONY: compat
+.PHONY: compat interop
 compat: ## run programs and libraries written for net/http, unmodified, on this server and beside net/http
 	cd compat && $(GO) vet ./... && $(GO) test $(COMPATFLAGS) ./...
+
+interop: ## put curl, wrk, ab, nginx, HAProxy and Chromium in front of the server; missing ones are installed (Debian, as root)
+	cd interop && $(GO) vet ./... && $(GO) run . $(INTEROPFLAGS)
 
 perf-gate: ## compare the cost of the hot path with the last tag's, in instructions: BASE=commit LIMIT=percent
 	.ci/perf-gate
