@@ -154,6 +154,18 @@ type Server struct {
 	// length was not declared. Default: no bound; a body that nobody reads takes no memory.
 	MaxBodyBytes int64
 
+	// ConnectionLimit bounds the connections that are open at once. One more waits, and takes the place of the keep-alive
+	// connection that has been idle for longest; further ones wait in the listener's backlog. The connections of
+	// listeners without descriptors are counted by themselves. Default: no bound but the system's.
+	ConnectionLimit int
+
+	// AddressLimit bounds the connections of one client address, of an IPv6 client those of its /64 network: one more is closed
+	// at once. Behind a proxy all are the proxy's. Default: no bound.
+	AddressLimit int
+
+	// KeepAliveRequests bounds the requests on one connection, which is closed after so many. Default: no bound.
+	KeepAliveRequests int
+
 	// OutbufHighWatermark is how many bytes of output may wait on one connection for its client before the handler's
 	// Write waits too. Default: 1 MiB.
 	OutbufHighWatermark int
@@ -232,8 +244,10 @@ type running struct {
 	log        *zap.Logger
 	dispatcher *dispatch.Dispatcher
 	http       *http1.Server
-	plain      *engine // for descriptors that the system's poller knows; nil before there is one
-	net        *engine // for any other net.Conn; nil before there is one
+	plain      *engine                // for descriptors that the system's poller knows; nil before there is one
+	net        *engine                // for any other net.Conn; nil before there is one
+	admit      func(peer string) bool // of AddressLimit, or nil
+	left       func(peer string)
 	stop       sync.Once
 	stopped    chan struct{} // closed when the loops have ended
 }
@@ -311,6 +325,7 @@ func (s *Server) start() error {
 		WriteTimeout:   orDefault(s.WriteTimeout, 0),
 		IdleTimeout:    orDefault(s.IdleTimeout, defaultIdleTimeout),
 		MaxBody:        s.MaxBodyBytes,
+		MaxRequests:    s.KeepAliveRequests,
 		Ident:          s.Ident,
 		Urgent:         s.Urgent,
 		GeneralOptions: !s.DisableGeneralOptionsHandler,
@@ -321,6 +336,10 @@ func (s *Server) start() error {
 		Logf:           func(format string, args ...any) { r.log.Error(fmt.Sprintf(format, args...)) },
 	})
 	r.http.SetKeepAlivesEnabled(!s.noKeep)
+	if s.AddressLimit > 0 {
+		addresses := newAddressLimit(s.AddressLimit)
+		r.admit, r.left = addresses.admit, addresses.left
+	}
 	s.run = r
 	return nil
 }
@@ -341,6 +360,9 @@ func (s *Server) startReactor(newPoller func() (reactor.Poller, error), sockets 
 		Sockets:       sockets,
 		HighWatermark: watermark,
 		WriteStall:    orDefault(s.WriteStallTimeout, defaultWriteStallTimeout),
+		MaxConns:      s.ConnectionLimit,
+		Admit:         s.run.admit,
+		Left:          s.run.left,
 		Fault:         func(what string, err error) { log.Error(what, zap.Error(err)) },
 	})
 }

@@ -52,12 +52,13 @@ type channel struct {
 
 	listener *Listener // immutable
 	state    state
-	borrowed bool  // in is a piece of the loop's buffer
-	hijacked bool  // the handler took the connection: all that is left is to close the descriptor
-	finSent  bool  // lingering: the end of the stream was sent
-	served   uint8 // requests that the task at hand has served, up to maxTurn
-	lingered int32 // lingering: bytes thrown away
-	at       int   // how far in is consumed
+	borrowed bool   // in is a piece of the loop's buffer
+	hijacked bool   // the handler took the connection: all that is left is to close the descriptor
+	finSent  bool   // lingering: the end of the stream was sent
+	served   uint8  // requests that the task at hand has served, up to maxTurn
+	lingered int32  // lingering: bytes thrown away
+	requests uint32 // that have begun
+	at       int    // how far in is consumed
 	in       []byte
 	head     *httpparse.Head // of the request that is being received, or nil
 	x        *exchange       // the request that is being served, or nil
@@ -220,6 +221,14 @@ func (ch *channel) Draining(t *reactor.Turn) {
 		ch.after(t, ch.finish(t)) // nothing comes behind the body any more
 	}
 }
+
+// Idle implements reactor.Protocol.
+func (ch *channel) Idle() bool {
+	return ch.state == stateIdle && ch.requests > 0 && ch.onlyEmptyLines() && !ch.Blocked()
+}
+
+// Retire implements reactor.Protocol.
+func (ch *channel) Retire(t *reactor.Turn) { ch.Close(t) }
 
 // over says whether the channel is to be closed now because the Server shuts down: it is idle, and no request is on its way.
 func (ch *channel) over() bool {
@@ -539,6 +548,7 @@ func (ch *channel) begin(s *slab) {
 	x, head := ch.x, ch.head
 	x.slab = s
 	x.drained = 0
+	ch.requests++
 	x.kind = ch.server().config.Dispatcher.Kind(s.request.Method, s.url.Path)
 	x.continues = head.Continue
 	x.readDeadline.Store(0)
@@ -705,7 +715,7 @@ func (ch *channel) endHandling(t *reactor.Turn) (w want, ok bool) {
 	r := &x.response
 	x.slab.body.interrupt()
 	left := x.slab.body.remains()
-	last := r.closeAfter || left == tooMuchLeft || !ch.server().keepAlives()
+	last := r.closeAfter || left == tooMuchLeft || !ch.keeps()
 	if m := x.slab.request.MultipartForm; m != nil {
 		if err := m.RemoveAll(); err != nil {
 			r.logf("http: removing a form's temporary files: %v", err)
@@ -737,6 +747,12 @@ func (ch *channel) endHandling(t *reactor.Turn) (w want, ok bool) {
 	ch.endRequest()
 	ch.becomeIdle()
 	return wantInput, true
+}
+
+// keeps says whether the connection may be kept after this answer, as far as the Server is concerned.
+func (ch *channel) keeps() bool {
+	s := ch.server()
+	return s.keepAlives() && (s.config.MaxRequests <= 0 || int(ch.requests) < s.config.MaxRequests)
 }
 
 // becomeIdle makes the channel ready for the next request.

@@ -425,7 +425,7 @@ func (r *response) finish() {
 func (r *response) writeHead(p []byte) {
 	r.sentHead = true
 	ch, f := r.x.channel, &r.fields
-	keep := ch.server().keepAlives()
+	keep := ch.keeps()
 	var drop fieldSet
 	var contentLength int64 = -1 // to be added
 	var contentType, connection string

@@ -29,6 +29,8 @@ type Config struct {
 	WriteTimeout  time.Duration // for a whole answer, from the end of the head
 	IdleTimeout   time.Duration // between two requests
 
+	MaxRequests int // of one connection; 0: no limit
+
 	MaxBody int64  // bytes of a request's content; 0: no limit
 	Ident   string // the Server field of answers, if the handler sets none
 

@@ -37,6 +37,11 @@ type Protocol interface {
 	// any other after its request.
 	Draining(t *Turn)
 
+	// Idle says, while the loop owns the connection, that it waits for a request and has served one before; Retire closes
+	// such a connection, since another one needs its place.
+	Idle() bool
+	Retire(t *Turn)
+
 	// Opened is the first call, on the acceptor's goroutine, before any event is reported. It sets the first deadline.
 	Opened()
 
@@ -213,7 +218,7 @@ func (c *Conn) Release(draining bool) bool {
 		}
 		if c.word.CompareAndSwap(w, w&^(taskOwned|wordDrained|wordWaiting)) {
 			if w&(wordDoomed|wordExpired) != 0 {
-				c.loop.post(op{c, opSettle})
+				c.loop.post(op{conn: c, kind: opSettle})
 			}
 			return true
 		}
@@ -485,7 +490,7 @@ func (c *Conn) abort() {
 }
 
 // Cut asks the loop to end the connection, whoever owns it. Any goroutine.
-func (c *Conn) Cut() { c.loop.post(op{c, opCut}) }
+func (c *Conn) Cut() { c.loop.post(op{conn: c, kind: opCut}) }
 
 // Close closes the connection at once. Only the loop that owns it, as the Turn shows.
 func (c *Conn) Close(*Turn) { c.close() }

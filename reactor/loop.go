@@ -92,8 +92,9 @@ func newTurn(l *Loop) *Turn { return &Turn{loop: l, buf: GetBuffer(turnBuffer), 
 
 // An op is something that only the goroutine that is the loop may do, asked for by another one.
 type op struct {
-	conn *Conn // of opSettle, opCut, opSend and opDraining
-	kind opKind
+	conn   *Conn   // of opSettle, opCut, opSend, opDraining and opRetire
+	survey *survey // of opSurvey
+	kind   opKind
 }
 
 type opKind uint8
@@ -106,6 +107,8 @@ const (
 	opDrain                  // tell every connection that the Server shuts down
 	opDraining               // tell one
 	opAbort                  // end every connection now
+	opSurvey                 // look for the connection that has been idle for longest
+	opRetire                 // close one, if it is idle
 	opStop                   // end the loop
 )
 
@@ -233,13 +236,17 @@ func (l *Loop) runPosted(t *Turn) bool {
 		case opSchedule:
 		case opDrain:
 			// One by one, since each may give the loop away.
-			l.each(func(c *Conn) { l.taken = append(l.taken, op{c, opDraining}) })
+			l.each(func(c *Conn) { l.taken = append(l.taken, op{conn: c, kind: opDraining}) })
 		case opDraining:
 			if o.conn.word.Load()&(taskOwned|wordDoomed|wordClosed) == 0 {
 				o.conn.proto.Draining(t)
 			}
 		case opAbort:
 			l.each(func(c *Conn) { c.abort() })
+		case opSurvey:
+			o.survey.look(l)
+		case opRetire:
+			o.conn.retire(t)
 		case opStop:
 			l.closeDead()
 			l.end(l.poller.Close())
@@ -302,6 +309,7 @@ func (l *Loop) forget(c *Conn) {
 		}
 	}
 	l.dead = append(l.dead, c.fd)
+	l.reactor.left(c.peer)
 }
 
 func (l *Loop) closeDead() {

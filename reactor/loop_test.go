@@ -56,6 +56,8 @@ func (a *answerer) InputEnd(*Turn, error) {}
 func (a *answerer) Expired(*Turn)         {}
 func (a *answerer) PeerGone()             {}
 func (a *answerer) Draining(*Turn)        {}
+func (a *answerer) Idle() bool            { return false }
+func (a *answerer) Retire(*Turn)          {}
 func (a *answerer) Opened()               {}
 func (a *answerer) Closed()               {}
 

@@ -265,7 +265,7 @@ func (c *Conn) WriteFile(t *Turn, f File, offset, n int64) error {
 		}
 		if t != nil && !t.Lost() {
 			q.blocked = true
-			c.loop.post(op{c, opSend})
+			c.loop.post(op{conn: c, kind: opSend})
 			break
 		}
 		o.mu.Unlock()

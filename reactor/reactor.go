@@ -12,7 +12,7 @@ import (
 	"github.com/waitress-go/waitress/internal/invariant"
 )
 
-// Config is what a Reactor is made of. All fields are required.
+// Config is what a Reactor is made of. All fields are required but MaxConns, Admit and Left.
 type Config struct {
 	Loops     int
 	NewPoller func() (Poller, error)
@@ -22,6 +22,15 @@ type Config struct {
 	HighWatermark int
 	// WriteStall is how long a peer may take nothing of the output that waits for it before it is given up. 0: for ever.
 	WriteStall time.Duration
+
+	// MaxConns bounds the connections that are open. One more is accepted, and waits; for it the connection that has been idle
+	// for longest is closed. 0: no bound.
+	MaxConns int
+
+	// Admit says whether a connection of this peer is taken, or closed at once, and Left is told when one that was taken has
+	// gone. Admit is called by the acceptors, Left by the loops. nil: all are.
+	Admit func(peer string) bool
+	Left  func(peer string)
 
 	// Fault is told of errors that no connection is to blame for. Any goroutine.
 	Fault func(what string, err error)
@@ -36,7 +45,11 @@ type Reactor struct {
 	freed  signal        // a connection has gone, and its descriptor with it
 	placed atomic.Uint32 // counts placements, so that equally loaded loops take turns
 	failed atomic.Bool   // Abort was called: what is accepted now is closed at once
-	watch  watch
+
+	draining atomic.Bool // Drain or Abort was called: nobody waits for a place any more
+
+	placing sync.Mutex // held from the finding of a place to its being taken, where places are limited
+	watch   watch
 }
 
 // New makes the loops and starts them.
@@ -96,7 +109,7 @@ func (r *Reactor) Serve(l Listener, open func() (*Conn, Protocol)) error {
 		switch {
 		case err == nil:
 			pause = acceptPause
-			if err := r.open(a, open); err != nil {
+			if err := r.admit(a, open); err != nil {
 				r.config.Fault("reactor: add", err)
 			}
 		case errors.Is(err, ErrListenerClosed):
@@ -146,7 +159,7 @@ func (r *Reactor) open(a Accepted, open func() (*Conn, Protocol)) error {
 		c.Doom()
 	}
 	if w := c.word.And(^taskOwned); w&^taskOwned != 0 {
-		l.post(op{c, opSettle}) // something has happened already
+		l.post(op{conn: c, kind: opSettle}) // something has happened already
 	}
 	return err
 }
@@ -168,6 +181,8 @@ func (r *Reactor) leastLoaded() *Loop {
 // Drain tells every connection that the Server shuts down, and waits until all are gone or ctx ends. The Listeners are
 // to be closed before.
 func (r *Reactor) Drain(ctx context.Context) error {
+	r.draining.Store(true)
+	r.freed.broadcast()
 	r.postAll(opDrain)
 	return r.Empty(ctx)
 }
@@ -191,6 +206,8 @@ func (r *Reactor) Empty(ctx context.Context) error {
 // the task lets go of it.
 func (r *Reactor) Abort() {
 	r.failed.Store(true)
+	r.draining.Store(true)
+	r.freed.broadcast()
 	r.postAll(opAbort)
 	for _, l := range r.loops {
 		if busy := l.busy.Load(); busy%2 == 1 {

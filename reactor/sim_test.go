@@ -39,6 +39,9 @@ type simConfig struct {
 	loops      int
 	watermark  int
 	writeStall time.Duration
+	maxConns   int
+	admit      func(peer string) bool
+	left       func(peer string)
 	poller     func(reactor.Poller) reactor.Poller   // wraps every poller
 	sockets    func(reactor.Sockets) reactor.Sockets // wraps the sockets
 }
@@ -87,6 +90,9 @@ func newSim(t *testing.T, seed int64, faults reactortest.Faults, config simConfi
 		Sockets:       sockets,
 		HighWatermark: max(config.watermark, 1<<12),
 		WriteStall:    config.writeStall,
+		MaxConns:      config.maxConns,
+		Admit:         config.admit,
+		Left:          config.left,
 		Fault: func(what string, err error) {
 			m.mu.Lock()
 			defer m.mu.Unlock()
@@ -210,6 +216,7 @@ type script struct {
 	drained  func(c *channel, t *reactor.Turn) bool
 	expired  func(c *channel, t *reactor.Turn)
 	draining func(c *channel, t *reactor.Turn)
+	idle     func(c *channel) bool
 	peerGone func(c *channel)
 	onClosed func(c *channel)
 }
@@ -354,6 +361,14 @@ func (c *channel) Draining(t *reactor.Turn) {
 		c.script.draining(c, t)
 		return
 	}
+	c.Close(t)
+}
+
+func (c *channel) Idle() bool { return c.script.idle != nil && c.script.idle(c) }
+
+func (c *channel) Retire(t *reactor.Turn) {
+	c.enter("Retire")
+	defer c.leave(t)
 	c.Close(t)
 }
 
