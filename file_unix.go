@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-//go:build (darwin || dragonfly || freebsd || linux || netbsd || openbsd) && !fallback
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
 
 package waitress
 
@@ -58,37 +58,3 @@ func (f diskFile) ReadAt(p []byte, offset int64) (int, error) {
 
 // Close implements io.Closer.
 func (f diskFile) Close() error { return os.NewSyscallError("close", unix.Close(int(f))) }
-
-// SendFile asks until the kernel says why it sends no more: after a part it may have been interrupted, or at the end of the
-// file. Systems that have no sendfile, and those whose sendfile does not take such a file or such a socket, say so at the
-// first call.
-func (sockets) SendFile(fd reactor.FD, f reactor.File, offset int64, n int) (int, error) {
-	file, ok := f.(diskFile)
-	if !ok {
-		return 0, errors.ErrUnsupported
-	}
-	sent := 0
-	for sent < n {
-		at := offset + int64(sent)
-		k, err := unix.Sendfile(int(fd), int(file), &at, n-sent)
-		sent += max(k, 0)                     // where it has failed, too, some systems have sent something
-		switch errno := errnoOf(err); errno { //exhaustive:ignore
-		case 0:
-			if k == 0 {
-				return sent, io.ErrUnexpectedEOF
-			}
-		case unix.EINTR:
-		case unix.EAGAIN:
-			if sent > 0 {
-				return sent, nil
-			}
-			return 0, reactor.ErrAgain
-		default:
-			if errno == unix.EINVAL || errno.Is(errors.ErrUnsupported) {
-				return sent, errors.ErrUnsupported
-			}
-			return sent, socketError("sendfile", errno)
-		}
-	}
-	return sent, nil
-}

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net"
 	"runtime"
-	"syscall"
 
 	"github.com/waitress-go/waitress/reactor"
 )
@@ -27,8 +26,6 @@ func newListener(net.Listener) (reactor.Listener, error) { return nil, errSystem
 func localAddr(reactor.FD, string) net.Addr { return nil }
 
 func netConn(reactor.FD) (net.Conn, error) { return nil, errSystem }
-
-func dupFile(syscall.Conn) (reactor.File, error) { return nil, errSystem }
 
 func newSockets() reactor.Sockets { return sockets{} }
 

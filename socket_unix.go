@@ -5,6 +5,7 @@
 package waitress
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -59,6 +60,40 @@ func (sockets) Write(fd reactor.FD, p []byte) (int, error) {
 			return 0, socketError("write", errno)
 		}
 	}
+}
+
+// SendFile asks until the kernel says why it sends no more: after a part it may have been interrupted, or at the end of the
+// file. Systems that have no sendfile, and those whose sendfile does not take such a file or such a socket, say so at the
+// first call.
+func (sockets) SendFile(fd reactor.FD, f reactor.File, offset int64, n int) (int, error) {
+	file, ok := f.(diskFile)
+	if !ok {
+		return 0, errors.ErrUnsupported
+	}
+	sent := 0
+	for sent < n {
+		at := offset + int64(sent)
+		k, err := unix.Sendfile(int(fd), int(file), &at, n-sent)
+		sent += max(k, 0)                     // where it has failed, too, some systems have sent something
+		switch errno := errnoOf(err); errno { //exhaustive:ignore
+		case 0:
+			if k == 0 {
+				return sent, io.ErrUnexpectedEOF
+			}
+		case unix.EINTR:
+		case unix.EAGAIN:
+			if sent > 0 {
+				return sent, nil
+			}
+			return 0, reactor.ErrAgain
+		default:
+			if errno == unix.EINVAL || errno.Is(errors.ErrUnsupported) {
+				return sent, errors.ErrUnsupported
+			}
+			return sent, socketError("sendfile", errno)
+		}
+	}
+	return sent, nil
 }
 
 func (sockets) CloseWrite(fd reactor.FD) error {
