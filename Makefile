@@ -71,6 +71,7 @@ lint: ## run the linters and formatters that .golangci.yml names
 	$(GOLANGCI_LINT) run ./...
 	cd compat && $(GOLANGCI_LINT) run ./...
 	cd interop && $(GOLANGCI_LINT) run ./...
+	cd bench/peers && $(GOLANGCI_LINT) run ./...
 
 shape: ## print what is long, nested or said twice; never fails
 	$(GOLANGCI_LINT) run --enable-only=gocognit,nestif,funlen,dupl --uniq-by-line=false --issues-exit-code=0 ./...
@@ -96,8 +97,12 @@ fuzz: ## try FUZZTIME new inputs on every fuzz target
 		done; \
 	done
 
-bench: ## compare the servers on this machine: BENCHFLAGS='-rounds 3 -json'
+bench: ## compare the servers on this machine: BENCHFLAGS='-rounds 1 -seconds 1 -scenarios keepalive-64' takes 20 s
 	$(GO) run ./bench $(BENCHFLAGS)
+
+.PHONY: peers
+peers: ## run the tests of the programs that bench compares with
+	cd bench/peers && $(GO) vet ./... && $(GO) test ./...
 
 conformance: ## run a corpus against examples/echo under each policy: CORPUS=folder with run.py and *.jsonl, TAGS=kqsim
 	@test -n "$(CORPUS)" || { echo "make conformance CORPUS=folder with run.py and *.jsonl"; exit 2; }
