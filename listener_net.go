@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,9 +29,10 @@ type netListener struct {
 	cancel   context.CancelFunc
 	closed   atomic.Bool
 	accepted chan reactor.Accepted
-	failed   chan error    // failures after which Accept may be tried again
-	ended    chan struct{} // closed when it may not
-	err      error         // why; set before that
+	failed   chan error     // failures after which Accept may be tried again
+	ended    chan struct{}  // closed when it may not, and what was accepted has been handed over
+	err      error          // why; set before that
+	greeting sync.WaitGroup // connections that have not been handed over, counted by run
 }
 
 // newNetListener returns a Listener for l, whose connections are x's. It owns l from then on.
@@ -67,6 +69,7 @@ func (l *netListener) run() {
 		conn, err := l.from.Accept()
 		if err == nil {
 			s := l.sockets.make(conn)
+			l.greeting.Add(1)
 			go l.serve(s)
 			continue
 		}
@@ -75,6 +78,7 @@ func (l *netListener) run() {
 			if errors.Is(err, net.ErrClosed) {
 				l.err = reactor.ErrListenerClosed
 			}
+			l.greeting.Wait() // who closes a listener does not close what came by it
 			close(l.ended)
 			return
 		}
@@ -102,8 +106,18 @@ func (l *netListener) serve(s *netSocket) {
 	}
 }
 
-// greet hands s over, and does what has to come before it is read. It says whether that succeeded.
+// greet does what has to come before s is read. It says whether that succeeded.
 func (l *netListener) greet(s *netSocket) bool {
+	if !l.handOver(s) {
+		return false
+	}
+	// It is no longer the listener's: what it is to receive may come after that has closed.
+	return s.handshake()
+}
+
+// handOver gives s to Accept, as soon as its peer's address is known. It says whether that succeeded.
+func (l *netListener) handOver(s *netSocket) bool {
+	defer l.greeting.Done()
 	peer, ok := l.peer(s)
 	if !ok {
 		return false
@@ -116,8 +130,7 @@ func (l *netListener) greet(s *netSocket) bool {
 		_ = l.sockets.Close(fd) // it is there
 		return false
 	}
-	// It is no longer the listener's: what it is to receive may come after that has closed.
-	return s.handshake()
+	return true
 }
 
 // peer returns the text of the peer's address, unless it does not come in time, or before the listener is closed.

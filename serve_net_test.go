@@ -17,6 +17,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -603,9 +604,19 @@ func TestServeNetAddresses(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			l := newMemListener()
-			l.wrap = test.wrap
+			var own net.Conn
+			l.wrap = func(c net.Conn) net.Conn {
+				if own = c; test.wrap != nil {
+					own = test.wrap(c)
+				}
+				return own
+			}
 			serveOn(t, &Server{
-				ConnState: func(c net.Conn, _ http.ConnState) { _ = c.RemoteAddr().String() + c.LocalAddr().String() },
+				ConnState: func(c net.Conn, _ http.ConnState) {
+					if c != own {
+						t.Errorf("a %T, and not what the listener accepted", c)
+					}
+				},
 				Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					_, _ = fmt.Fprint(w, r.RemoteAddr, " ", r.Context().Value(http.LocalAddrContextKey))
 				}),
@@ -737,3 +748,122 @@ func TestServeOwnerCloses(t *testing.T) {
 		}
 	})
 }
+
+// TestServeNetHijack: a handler gets the listener's own net.Conn, without deadlines, with what was sent ahead, and the
+// server leaves it alone from then on.
+func TestServeNetHijack(t *testing.T) {
+	for _, head := range []string{"", "HTTP/1.1 200 OK\r\n\r\n"} {
+		eachNetKind(t, func(t *testing.T, k netKind, p Policy) {
+			var mu sync.Mutex
+			var states []http.ConnState
+			conns := make(map[net.Conn]bool)
+			s := k.serve(t, &Server{
+				Policy: p,
+				ConnState: func(c net.Conn, state http.ConnState) {
+					mu.Lock()
+					defer mu.Unlock()
+					states = append(states, state)
+					conns[c] = true
+				},
+				Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					if head != "" {
+						w.Header()["Date"] = nil
+						w.Header().Set("Connection", "close")
+						w.WriteHeader(http.StatusOK)
+						_ = http.NewResponseController(w).Flush()
+					}
+					c, rw, err := w.(http.Hijacker).Hijack()
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					go func() {
+						defer func() { _ = c.Close() }()
+						for {
+							line, err := rw.ReadString('\n')
+							if err != nil {
+								t.Error(err)
+								return
+							}
+							if line == "end\n" {
+								break
+							}
+							_, _ = rw.WriteString("got " + line)
+							_ = rw.Flush()
+						}
+						mu.Lock()
+						defer mu.Unlock()
+						if len(conns) != 1 || !conns[c] && !k.bare() {
+							t.Errorf("the connection is a %T, and ConnState was told of %v", c, conns)
+						}
+						want := []http.ConnState{http.StateNew, http.StateActive, http.StateHijacked}
+						if !slices.Equal(states, want) {
+							t.Errorf("states %v, want %v", states, want)
+						}
+						_, _ = io.WriteString(c, "bye\n")
+					}()
+				}),
+			})
+			c := s.connect(t)
+			r := bufio.NewReader(c)
+			send(t, c, get+"ahead\n") // a pipe's Write returns when all of it was read
+			if head != "" {
+				resp, err := http.ReadResponse(r, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if resp.StatusCode != http.StatusOK {
+					t.Error(resp.Status)
+				}
+			}
+			expectLine := func(want string) {
+				t.Helper()
+				if line, err := r.ReadString('\n'); line != want || err != nil {
+					t.Fatalf("got %q, %v, want %q", line, err, want)
+				}
+			}
+			expectLine("got ahead\n")
+			for _, word := range []string{"one\n", "two\n"} {
+				send(t, c, word)
+				expectLine("got " + word)
+			}
+			send(t, c, "end\n")
+			expectLine("bye\n")
+		})
+	}
+}
+
+// bare says whether the connections have no deadlines.
+func (k *netKind) bare() bool { return k.name == "bare" }
+
+// TestServeNetLast: what a listener has accepted is served, also when it fails at once after it.
+func TestServeNetLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := net.Pipe()
+		s := &Server{Handler: http.HandlerFunc(hello)}
+		l := newMemListener()
+		conns := []net.Conn{server}
+		err := s.Serve(acceptFunc{l, func() (net.Conn, error) {
+			if len(conns) == 0 {
+				return nil, io.EOF
+			}
+			c := conns[0]
+			conns = conns[1:]
+			return c, nil
+		}})
+		if err != io.EOF {
+			t.Error("Serve:", err)
+		}
+		send(t, client, get)
+		answer(t, bufio.NewReader(client))
+		_ = client.Close()
+	})
+}
+
+// acceptFunc is a listener with another Accept.
+type acceptFunc struct {
+	net.Listener
+	accept func() (net.Conn, error)
+}
+
+func (l acceptFunc) Accept() (net.Conn, error) { return l.accept() }

@@ -256,9 +256,16 @@ type running struct {
 type engine struct {
 	*reactor.Reactor
 	localAddr func(fd reactor.FD, network string) net.Addr
-	netConn   func(fd reactor.FD) (net.Conn, error)    // nil where connections can't be hijacked
-	tls       func(fd reactor.FD) *tls.ConnectionState // nil where no connection has one
-	sockets   *netSockets                              // nil where the system is what holds the connections
+	take      func(fd reactor.FD) (net.Conn, []byte, error) // for Hijack
+	conn      func(fd reactor.FD) net.Conn                  // what the listener accepted; nil where that is a descriptor
+	tls       func(fd reactor.FD) *tls.ConnectionState      // nil where no connection has one
+	sockets   *netSockets                                   // nil where the system is what holds the connections
+}
+
+// takeConn makes a net.Conn of a descriptor. Nothing was read of it that is not known.
+func takeConn(fd reactor.FD) (net.Conn, []byte, error) {
+	c, err := netConn(fd)
+	return c, nil, err
 }
 
 // The defaults of a Server's zero fields.
@@ -378,7 +385,7 @@ func (s *Server) enter(l net.Listener) (*serving, error) {
 			if err != nil {
 				return nil, errors.Join(err, accept.Close())
 			}
-			r.plain = &engine{Reactor: x, localAddr: localAddr, netConn: netConn}
+			r.plain = &engine{Reactor: x, localAddr: localAddr, take: takeConn}
 		}
 		return &serving{accept: accept, engine: r.plain}, nil
 	case errors.Is(err, errListenerKind):
@@ -388,7 +395,7 @@ func (s *Server) enter(l net.Listener) (*serving, error) {
 			if err != nil {
 				return nil, err
 			}
-			r.net = &engine{Reactor: x, localAddr: sockets.localAddr, tls: sockets.tlsState, sockets: sockets}
+			r.net = &engine{Reactor: x, localAddr: sockets.localAddr, tls: sockets.tlsState, take: sockets.take, conn: sockets.netConn, sockets: sockets}
 		}
 		return &serving{accept: newNetListener(l, r.net.sockets), engine: r.net}, nil
 	}
@@ -459,7 +466,7 @@ func (s *Server) admit(l net.Listener) (_ *serving, err error) {
 		addr = noAddr{}
 	}
 	v.http = s.run.http.NewListener(ctx, addr)
-	v.http.LocalAddr, v.http.TLS, v.http.NetConn = v.engine.localAddr, v.engine.tls, v.engine.netConn
+	v.http.LocalAddr, v.http.TLS, v.http.Take, v.http.Conn = v.engine.localAddr, v.engine.tls, v.engine.take, v.engine.conn
 	return v, nil
 }
 
@@ -660,12 +667,19 @@ func (s *Server) RegisterOnShutdown(f func()) {
 	s.mu.Unlock()
 }
 
-// SetKeepAlivesEnabled says whether connections are kept after an answer. They are by default.
+// SetKeepAlivesEnabled says whether connections are kept after an answer. They are by default. Those that are idle when it
+// is switched off are closed.
 func (s *Server) SetKeepAlivesEnabled(on bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.noKeep = !on
-	if s.run != nil {
-		s.run.http.SetKeepAlivesEnabled(on)
+	if s.run == nil {
+		return
+	}
+	s.run.http.SetKeepAlivesEnabled(on)
+	if !on {
+		for _, e := range s.run.engines() {
+			e.CloseIdle()
+		}
 	}
 }

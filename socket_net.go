@@ -3,6 +3,7 @@
 package waitress
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -74,6 +75,7 @@ const (
 	netFinished         // it has
 	netClosing          // the connection is to be closed when its output has left; nobody reads it any more
 	netCut              // it is closed, or about to be, and nothing leaves any more
+	netTaken            // Hijack has taken the net.Conn: it is no concern of ours
 )
 
 // A netSocket is one connection. Its fields are guarded by mu, unless said otherwise.
@@ -92,9 +94,10 @@ type netSocket struct {
 	pending reactor.Ready // what to report
 	queued  bool          // in poller.ready
 
-	in       []byte    // what the reader has read and nobody has yet; a piece of the reader's buffer
-	consumed sync.Cond // in is empty, or end has changed. The reader waits
-	eof      bool      // the peer's stream ended behind in
+	in      []byte    // what the reader has read and nobody has yet; a piece of the reader's buffer, or taken's after it
+	eof     bool      // the peer's stream ended behind in
+	reading bool      // there is a reader
+	changed sync.Cond // of what above and of writing: the reader waits, and take
 
 	out     []byte // what the writer has not begun to write; a pooled buffer, or nil
 	unsent  int    // bytes in out, and in the writer's hands
@@ -107,8 +110,8 @@ type netSocket struct {
 
 // make returns a netSocket for conn, which it owns from then on. It has no number yet.
 func (x *netSockets) make(conn net.Conn) *netSocket {
-	s := &netSocket{conn: conn, sockets: x, armed: reactor.Readable}
-	s.consumed.L = &s.mu
+	s := &netSocket{conn: conn, sockets: x, armed: reactor.Readable, reading: true}
+	s.changed.L = &s.mu
 	x.mu.Lock()
 	x.open[s] = struct{}{}
 	x.mu.Unlock()
@@ -202,6 +205,76 @@ func (x *netSockets) tlsState(fd reactor.FD) *tls.ConnectionState {
 	return s.state
 }
 
+// netConn returns the net.Conn that the listener gave.
+func (x *netSockets) netConn(fd reactor.FD) net.Conn {
+	s, err := x.get(fd)
+	if err != nil {
+		return nil
+	}
+	return s.conn
+}
+
+// take gives the net.Conn away, with all output written and no deadline set, and what was read of it and not used. Nothing
+// here touches it any more, whatever becomes of fd.
+func (x *netSockets) take(fd reactor.FD) (net.Conn, []byte, error) {
+	s, err := x.get(fd)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.writing && s.end == netOpen {
+		s.changed.Wait()
+	}
+	if s.end != netOpen {
+		return nil, nil, errNetReset
+	}
+	s.end = netTaken
+	x.left(s)
+	conn := s.conn
+	if len(s.in) > 0 { // the reader waits for somebody to use it, and ends now
+		s.in = bytes.Clone(s.in)
+		s.changed.Broadcast()
+	} else if s.reading && conn.SetReadDeadline(longAgo) != nil {
+		return &takenConn{conn, s}, nil, nil
+	}
+	for s.reading {
+		s.changed.Wait()
+	}
+	read := s.in
+	s.in = nil
+	// It is open, and has deadlines if it is one whose reader had to be interrupted.
+	_ = conn.SetDeadline(time.Time{})
+	return conn, read, nil
+}
+
+// A takenConn is a net.Conn without deadlines, whose reader nobody can interrupt: what that still gets comes first.
+type takenConn struct {
+	net.Conn
+	socket *netSocket
+}
+
+func (c *takenConn) Read(p []byte) (int, error) {
+	s := c.socket
+	s.mu.Lock()
+	for s.reading && len(s.in) == 0 {
+		s.changed.Wait()
+	}
+	n := copy(p, s.in)
+	s.in = s.in[n:]
+	s.mu.Unlock()
+	if n > 0 {
+		return n, nil
+	}
+	return c.Conn.Read(p)
+}
+
+func (s *netSocket) isTaken() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.end == netTaken
+}
+
 func (x *netSockets) Read(fd reactor.FD, p []byte) (int, error) {
 	s, err := x.get(fd)
 	if err != nil {
@@ -214,7 +287,7 @@ func (x *netSockets) Read(fd reactor.FD, p []byte) (int, error) {
 	}
 	n := copy(p, s.in)
 	if s.in = s.in[n:]; len(s.in) == 0 {
-		s.consumed.Signal()
+		s.changed.Broadcast()
 	}
 	return n, nil
 }
@@ -275,7 +348,7 @@ func (x *netSockets) CloseWrite(fd reactor.FD) error {
 		s.end = netFinishing
 		s.startWriter()
 	case netFinishing, netFinished, netClosing:
-	case netCut:
+	case netCut, netTaken:
 		return errNetReset
 	}
 	return nil
@@ -288,8 +361,10 @@ func (x *netSockets) Abort(fd reactor.FD) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.fail()
-	go s.shut(true) // it may wait
+	if s.end != netTaken {
+		s.fail()
+		go s.shut(true) // it may wait
+	}
 	return nil
 }
 
@@ -316,10 +391,10 @@ func (x *netSockets) Close(fd reactor.FD) error {
 		}
 		s.end = netClosing
 		s.in = nil
-		s.consumed.Signal()
+		s.changed.Broadcast()
 		s.timer = time.AfterFunc(netCloseTimeout, func() { s.shut(true) })
 		s.startWriter()
-	case netClosing, netCut:
+	case netClosing, netCut, netTaken:
 	}
 	return nil
 }
@@ -376,7 +451,7 @@ func (s *netSocket) event() reactor.Event {
 
 // fail ends s for all who use it. The net.Conn is still to be shut. Under mu.
 func (s *netSocket) fail() {
-	if s.end == netCut {
+	if s.end >= netCut {
 		return
 	}
 	if s.end < netClosing {
@@ -384,7 +459,7 @@ func (s *netSocket) fail() {
 	}
 	s.end = netCut
 	s.in = nil
-	s.consumed.Signal()
+	s.changed.Broadcast()
 	s.unsent -= len(s.out)
 	if s.out != nil {
 		reactor.PutBuffer(s.out)
@@ -400,10 +475,14 @@ var longAgo = time.Unix(1, 0)
 // writing it is ended, too.
 func (s *netSocket) shut(now bool) {
 	s.mu.Lock()
+	taken := s.end == netTaken
 	s.fail()
 	first := !s.shutting
 	s.shutting = true
 	s.mu.Unlock()
+	if taken {
+		return
+	}
 	if now {
 		_ = s.conn.SetDeadline(longAgo) // where there is none, Close has to do
 		if c, ok := s.conn.(interface{ NetConn() net.Conn }); ok {
@@ -455,7 +534,13 @@ func (s *netSocket) noteTLS() {
 func (s *netSocket) read() {
 	size, empty := netInput, 0
 	buf := reactor.GetBuffer(size)
-	defer func() { reactor.PutBuffer(buf) }()
+	defer func() {
+		reactor.PutBuffer(buf)
+		s.mu.Lock()
+		s.reading = false
+		s.changed.Broadcast()
+		s.mu.Unlock()
+	}()
 	for first := true; ; {
 		n, err := s.conn.Read(buf)
 		if n > 0 {
@@ -467,6 +552,8 @@ func (s *netSocket) read() {
 			s.publish(buf[:n])
 		}
 		switch {
+		case s.isTaken():
+			return
 		case err != nil:
 			s.endRead(err)
 			return
@@ -491,13 +578,17 @@ func (s *netSocket) read() {
 func (s *netSocket) publish(p []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.end >= netClosing {
+	switch {
+	case s.end == netTaken:
+		s.in = bytes.Clone(p) // for take, or a takenConn
+		return
+	case s.end >= netClosing:
 		return
 	}
 	s.in = p
 	s.match()
-	for len(s.in) > 0 {
-		s.consumed.Wait()
+	for len(s.in) > 0 && s.end != netTaken {
+		s.changed.Wait()
 	}
 }
 
@@ -543,8 +634,9 @@ func (s *netSocket) write() {
 			s.mu.Unlock()
 			s.shut(false)
 			s.mu.Lock()
-		default: // netOpen, netFinished or netCut
+		default: // netOpen, netFinished, netCut or netTaken
 			s.writing = false
+			s.changed.Broadcast()
 			return
 		}
 	}
@@ -557,12 +649,12 @@ func (s *netSocket) send(p []byte) {
 		_, err := s.conn.Write(piece)
 		s.mu.Lock()
 		s.unsent -= len(piece)
-		if err != nil && s.end != netCut {
+		if err != nil && s.end < netCut {
 			s.mu.Unlock()
 			s.shut(true)
 			s.mu.Lock()
 		}
-		if s.end == netCut {
+		if s.end >= netCut {
 			return
 		}
 		s.match()

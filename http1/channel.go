@@ -74,7 +74,7 @@ type channel struct {
 	quiet atomic.Bool
 
 	// began is when the head that is being received began, in Unix nanoseconds, or 0 where it came in one piece or there
-	// is no ReadTimeout.
+	// is no ReadTimeout. Before the first one it is when the connection was accepted.
 	began int64
 }
 
@@ -142,15 +142,20 @@ const (
 func (ch *channel) Opened() {
 	c := &ch.server().config
 	if c.ConnState != nil || c.ConnContext != nil {
-		view := &connView{channel: ch}
-		ch.hooks = &hooks{ctx: ch.listener.ctx, conn: view}
+		ch.hooks = &hooks{ctx: ch.listener.ctx}
+		if own := ch.listener.Conn; own != nil {
+			ch.hooks.conn = own(ch.FD())
+		} else {
+			ch.hooks.conn = &connView{channel: ch}
+		}
 		if c.ConnContext != nil {
-			if ch.hooks.ctx = c.ConnContext(ch.listener.ctx, view); ch.hooks.ctx == nil {
+			if ch.hooks.ctx = c.ConnContext(ch.listener.ctx, ch.hooks.conn); ch.hooks.ctx == nil {
 				panic("waitress: ConnContext returned nil")
 			}
 		}
 		ch.report(http.StateNew)
 	}
+	ch.began = time.Now().UnixNano()
 	ch.SetReadTimeout(nil, shortest(c.HeaderTimeout, c.ReadTimeout))
 }
 
@@ -217,7 +222,12 @@ func (ch *channel) Draining(t *reactor.Turn) {
 	switch {
 	case ch.over():
 		ch.Close(t)
-	case ch.state == stateDraining:
+	case ch.state == stateIdle && ch.requests == 0:
+		// Its first request may be on its way: it has some time to come, as net/http gives it.
+		c := &ch.server().config
+		left := shortest(newGrace, shortest(c.HeaderTimeout, c.ReadTimeout)) - time.Since(time.Unix(0, ch.began))
+		ch.SetReadTimeout(nil, max(left, 1))
+	case ch.state == stateDraining && !ch.server().keepAlives():
 		ch.after(t, ch.finish(t)) // nothing comes behind the body any more
 	}
 }
@@ -230,9 +240,10 @@ func (ch *channel) Idle() bool {
 // Retire implements reactor.Protocol.
 func (ch *channel) Retire(t *reactor.Turn) { ch.Close(t) }
 
-// over says whether the channel is to be closed now because the Server shuts down: it is idle, and no request is on its way.
+// over says whether the channel is to be closed now because connections are not kept any more: it has served, it is idle,
+// and no request is on its way.
 func (ch *channel) over() bool {
-	return ch.server().draining.Load() && ch.state == stateIdle && ch.onlyEmptyLines() && !ch.Blocked() && !ch.InputWaits()
+	return !ch.server().keepAlives() && ch.requests > 0 && ch.state == stateIdle && ch.onlyEmptyLines() && !ch.Blocked() && !ch.InputWaits()
 }
 
 // onlyEmptyLines says whether there is no input, or only what may come between requests (RFC 9112 §2.2).
@@ -249,7 +260,7 @@ func (ch *channel) onlyEmptyLines() bool {
 // it waits: the rest of the body, or the next request. net/http does the same.
 func (ch *channel) PeerGone() {
 	if ctx := ch.ctx.Load(); ctx != nil && (ch.quiet.Load() || ch.Over()) {
-		ctx.cancel(context.Canceled)
+		ctx.peerGone()
 	}
 }
 
@@ -644,7 +655,7 @@ func (ch *channel) serve() bool {
 	ch.quiet.Store(quiet)
 	ch.ctx.Store(&s.ctx)
 	if ch.HalfClosed() && (ch.Over() || quiet && ch.Gone()) {
-		s.ctx.cancel(context.Canceled)
+		s.ctx.peerGone()
 	}
 	handler := ch.server().config.Handler
 	if ch.server().config.GeneralOptions && s.request.RequestURI == "*" && s.request.Method == http.MethodOptions {
@@ -887,7 +898,7 @@ func (ch *channel) setBodyDeadline() {
 // Panicked implements dispatch.Task: the handler panicked, or ended its goroutine. Its answer ends where it stands, and
 // the connection with it; the answers before it are delivered.
 func (ch *channel) Panicked(v any, stack []byte) {
-	if v != http.ErrAbortHandler {
+	if v != http.ErrAbortHandler && v != dispatch.ErrGoexit {
 		ch.server().config.Logf("http: panic serving %v: %v\n%s", ch.Peer(), v, stack)
 	}
 	if ch.hijacked {

@@ -42,10 +42,8 @@ var differences = map[string]difference{
 	"handler and client close, with a space": {"\"x close\" is no list of tokens", "Connection: close\r\n"},
 	"trailers by prefix after a small write": {"net/http looks for the prefix when the first byte is written, and drops the trailer if the answer stays below 2 KB", "0\r\nAfter: 2\r\n"},
 
-	"1.0 keep-alive, close":  {"close wins (RFC 9112 §9.3)", "ok"},
-	"1.2":                    {"a higher minor version is served, and shown, as the highest that is known (RFC 9112 §2.3)", "ok"},
-	"Goexit":                 {"it is logged", "bb8\r\n"},
-	"Goexit before the head": {"it is logged", ""},
+	"1.0 keep-alive, close": {"close wins (RFC 9112 §9.3)", "ok"},
+	"1.2":                   {"a higher minor version is served, and shown, as the highest that is known (RFC 9112 §2.3)", "ok"},
 
 	"continue, not read":     {"net/http waits for the body that it did not ask for before it ends the connection", "Connection: close\r\n"},
 	"continue, refused":      {"likewise", "Connection: close\r\n"},

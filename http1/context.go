@@ -28,7 +28,9 @@ type askedContext struct {
 	done     chan struct{} // closed when err is set
 	unfollow func() bool   // stops following base
 	after    map[*afterFunc]struct{}
-	local    net.Addr // found while the connection is the request's
+	local    net.Addr  // found while the connection is the request's
+	gone     bool      // the peer has gone
+	notify   chan bool // CloseNotify's, with room for one; or nil
 }
 
 // ask returns c.asked. Under mu.
@@ -131,6 +133,33 @@ func (c *requestContext) AfterFunc(f func()) (stop func() bool) {
 		delete(asked.after, a)
 		return waiting
 	}
+}
+
+// closeNotify returns a channel that gets a value when the peer goes away.
+func (c *requestContext) closeNotify() <-chan bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	asked := c.ask()
+	if asked.notify == nil {
+		asked.notify = make(chan bool, 1)
+		if asked.gone {
+			asked.notify <- true
+		}
+	}
+	return asked.notify
+}
+
+// peerGone ends the context because the peer has gone away. Any goroutine.
+func (c *requestContext) peerGone() {
+	c.mu.Lock()
+	if asked := c.ask(); !asked.gone {
+		asked.gone = true
+		if asked.notify != nil {
+			asked.notify <- true
+		}
+	}
+	c.mu.Unlock()
+	c.cancel(context.Canceled)
 }
 
 // cancel ends the context. Any goroutine; the first error stays.

@@ -65,8 +65,8 @@ func (r *resumedReader) Read(p []byte) (int, error) {
 func (r *response) hijack() (net.Conn, []byte, error) {
 	x := r.x
 	ch := x.channel
-	netConn := ch.listener.NetConn
-	if netConn == nil {
+	take := ch.listener.Take
+	if take == nil {
 		return nil, nil, http.ErrNotSupported
 	}
 	r.neverContinue()
@@ -81,16 +81,18 @@ func (r *response) hijack() (net.Conn, []byte, error) {
 		return nil, nil, err
 	}
 	ch.Detach(x.onLoop())
-	conn, err := netConn(ch.FD())
+	conn, read, err := take(ch.FD())
 	if err != nil {
 		return nil, nil, err
 	}
 	if ch.hooks != nil {
-		ch.hooks.conn = conn
+		if view, ok := ch.hooks.conn.(*connView); ok {
+			view.taken.Store(&conn)
+		}
 	}
 	ch.report(http.StateHijacked)
 	x.slab.body.letGo()
-	rest := append([]byte(nil), ch.in[ch.at:]...)
+	rest := append(append([]byte(nil), ch.in[ch.at:]...), read...)
 
 	// From here on the channel is the loop's, which closes its descriptor without a word: the connection lives on in the
 	// other one. The exchange stays with the handler's goroutine, which gives it back (serve).

@@ -136,6 +136,20 @@ func (w *writer) FlushError() error {
 	return w.response.flush()
 }
 
+// CloseNotify implements http.CloseNotifier, for programmes older than Request.Context: the channel gets a value when the
+// client goes away before the answer is complete.
+func (w *writer) CloseNotify() <-chan bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.response != nil:
+		return w.response.x.slab.ctx.closeNotify()
+	case w.hijacked != nil:
+		return nil // nobody watches the connection any more
+	}
+	panic("http1: CloseNotify called after its handler returned")
+}
+
 // SetReadDeadline is for http.ResponseController: reads of the body fail after t.
 func (w *writer) SetReadDeadline(t time.Time) error {
 	w.deadlines.Lock()

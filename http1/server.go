@@ -69,6 +69,10 @@ const (
 	lingerTimeout = time.Second
 	maxLinger     = 1 << 20
 
+	// newGrace is how long a connection on which nothing has come is left open when the Server shuts down, from its
+	// accept on; net/http has the same number.
+	newGrace = 5 * time.Second
+
 	// holdTime bounds how long an answer waits for the following ones of its pipeline.
 	holdTime = 2 * time.Millisecond
 
@@ -115,8 +119,12 @@ type Listener struct {
 	LocalAddr func(fd reactor.FD, network string) net.Addr
 	TLS       func(fd reactor.FD) *tls.ConnectionState
 
-	// NetConn returns a net.Conn with a descriptor of its own for the same connection, for Hijack. nil: there is no Hijack.
-	NetConn func(fd reactor.FD) (net.Conn, error)
+	// Take returns a net.Conn for the connection, which the descriptor's Close does not close, and what was read of it
+	// that the reactor has not seen, for Hijack. nil: there is no Hijack.
+	Take func(fd reactor.FD) (conn net.Conn, read []byte, err error)
+
+	// Conn returns the net.Conn that the descriptor stands for, for ConnState and ConnContext. nil: there is none.
+	Conn func(fd reactor.FD) net.Conn
 
 	server  *Server
 	ctx     context.Context

@@ -5,27 +5,57 @@ package http1
 import (
 	"errors"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/waitress-go/waitress/reactor"
 )
 
-// A connView is the net.Conn that ConnState and ConnContext get: it tells the connection's addresses and serves as its
-// identity. The channel is what reads and writes, so the view does not.
-type connView struct{ channel *channel }
+// A connView is the net.Conn that ConnState and ConnContext get of a connection that is a descriptor: it tells the
+// connection's addresses and serves as its identity. The channel is what reads and writes, so the view does not, before a
+// handler has hijacked the connection; after that it is the handler's net.Conn by another name.
+type connView struct {
+	channel *channel
+	taken   atomic.Pointer[net.Conn] // nil before Hijack
+}
 
 var errView = errors.New("waitress: the server reads and writes this connection")
 
-func (v *connView) Read([]byte) (int, error)  { return 0, errView }
-func (v *connView) Write([]byte) (int, error) { return 0, errView }
+// conn returns what Hijack gave, or nil.
+func (v *connView) conn() net.Conn {
+	if c := v.taken.Load(); c != nil {
+		return *c
+	}
+	return nil
+}
+
+func (v *connView) Read(p []byte) (int, error) {
+	if c := v.conn(); c != nil {
+		return c.Read(p)
+	}
+	return 0, errView
+}
+
+func (v *connView) Write(p []byte) (int, error) {
+	if c := v.conn(); c != nil {
+		return c.Write(p)
+	}
+	return 0, errView
+}
 
 // Close ends the connection at once. Any goroutine.
 func (v *connView) Close() error {
+	if c := v.conn(); c != nil {
+		return c.Close()
+	}
 	v.channel.Cut()
 	return nil
 }
 
 func (v *connView) LocalAddr() net.Addr {
+	if c := v.conn(); c != nil {
+		return c.LocalAddr()
+	}
 	l := v.channel.listener
 	if find := l.LocalAddr; find != nil {
 		if a := find(v.channel.FD(), l.network); a != nil {
@@ -39,9 +69,26 @@ func (v *connView) RemoteAddr() net.Addr {
 	return peerAddr{v.channel.listener.network, v.channel.Peer()}
 }
 
-func (v *connView) SetDeadline(time.Time) error      { return errView }
-func (v *connView) SetReadDeadline(time.Time) error  { return errView }
-func (v *connView) SetWriteDeadline(time.Time) error { return errView }
+func (v *connView) SetDeadline(t time.Time) error {
+	if c := v.conn(); c != nil {
+		return c.SetDeadline(t)
+	}
+	return errView
+}
+
+func (v *connView) SetReadDeadline(t time.Time) error {
+	if c := v.conn(); c != nil {
+		return c.SetReadDeadline(t)
+	}
+	return errView
+}
+
+func (v *connView) SetWriteDeadline(t time.Time) error {
+	if c := v.conn(); c != nil {
+		return c.SetWriteDeadline(t)
+	}
+	return errView
+}
 
 // A peerAddr is a remote address by its text.
 type peerAddr struct{ network, text string }

@@ -347,8 +347,8 @@ func (c *Conn) setReadAt(at int64) {
 	c.schedule(at)
 }
 
-// SetWriteDeadline sets when the output fails with ErrDeadline. The zero Time means never. Only whoever runs the
-// connection's request.
+// SetWriteDeadline sets when writes fail with ErrDeadline, and with them the output that waits then. Where none waits,
+// nothing fails before the next write. The zero Time means never. Only whoever runs the connection's request.
 func (c *Conn) SetWriteDeadline(t time.Time) {
 	at := c.loop.reactor.at(t)
 	c.writeAt.Store(at)
@@ -393,7 +393,7 @@ func (c *Conn) expire(t *Turn, now int64) {
 	}
 	if c.out.stallAt() <= now {
 		c.fail(ErrStalled)
-	} else if c.writeAt.Load() <= now {
+	} else if c.writeAt.Load() <= now && c.out.waits() {
 		c.writeAt.Store(never)
 		c.fail(ErrDeadline)
 	}
@@ -419,17 +419,21 @@ func (c *Conn) expire(t *Turn, now int64) {
 	}
 	if w := c.word.Load(); w&wordClosed != 0 {
 		return
-	} else if at := c.nextDeadline(w); at != never {
+	} else if at := c.nextDeadline(w, now); at != never {
 		c.loop.schedule(c, tickAfter(at))
 	}
 }
 
-// nextDeadline is deadline without a read deadline that has been noted already.
-func (c *Conn) nextDeadline(w uint32) int64 {
-	if w&wordExpired != 0 {
-		return min(c.writeAt.Load(), c.out.stallAt())
+// nextDeadline is deadline without those that have been noted already, or that the next Write will note.
+func (c *Conn) nextDeadline(w uint32, now int64) int64 {
+	at := c.out.stallAt()
+	if w&wordExpired == 0 {
+		at = min(at, c.readAt.Load())
 	}
-	return c.deadline()
+	if write := c.writeAt.Load(); write > now {
+		at = min(at, write)
+	}
+	return at
 }
 
 // fail ends the output with err, and the connection with it. Loop only.

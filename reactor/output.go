@@ -192,6 +192,9 @@ func (q *queue) pop() {
 // else nil; before it waits it gives the loop away. One goroutine at a time. After an error, which is ErrStalled,
 // ErrDeadline, ErrClosed or one of the Sockets', nothing leaves any more.
 func (c *Conn) Write(t *Turn, p []byte) error {
+	if c.late() {
+		return ErrDeadline
+	}
 	o := &c.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -239,6 +242,9 @@ func (c *Conn) Write(t *Turn, p []byte) error {
 // already. f is the connection's from now on, whatever is returned: it is closed when the bytes have left, or never will. If
 // they can't be read, or are fewer than n, the output fails as by a write error, and Config.Fault is told.
 func (c *Conn) WriteFile(t *Turn, f File, offset, n int64) error {
+	if c.late() {
+		return errors.Join(ErrDeadline, f.Close())
+	}
 	o := &c.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -279,9 +285,18 @@ func (c *Conn) WriteFile(t *Turn, f File, offset, n int64) error {
 	return q.err
 }
 
+// late says whether the write deadline has passed.
+func (c *Conn) late() bool {
+	at := c.writeAt.Load()
+	return at != never && at <= c.loop.reactor.now()
+}
+
 // Hold is Write that may leave p waiting although the socket would take it, so that it leaves together with what is
 // written next. Whoever holds must see to it that a Write or Flush follows soon.
 func (c *Conn) Hold(t *Turn, p []byte) error {
+	if c.late() {
+		return ErrDeadline
+	}
 	o := &c.out
 	o.mu.Lock()
 	q := o.q.Load()
@@ -455,6 +470,7 @@ func (c *Conn) block(q *queue) {
 		q.fail(err)
 		return
 	}
+	c.schedule(c.writeAt.Load()) // the wheel may have passed it while nothing waited
 	if d := c.loop.reactor.config.WriteStall; d > 0 && q.stall.Load() == never {
 		at := later(c.loop.reactor.now(), d)
 		q.stall.Store(at)

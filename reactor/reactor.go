@@ -183,9 +183,12 @@ func (r *Reactor) leastLoaded() *Loop {
 func (r *Reactor) Drain(ctx context.Context) error {
 	r.draining.Store(true)
 	r.freed.broadcast()
-	r.postAll(opDrain)
+	r.CloseIdle()
 	return r.Empty(ctx)
 }
+
+// CloseIdle tells every connection, as Drain does, and does not wait. Any goroutine.
+func (r *Reactor) CloseIdle() { r.postAll(opDrain) }
 
 // Empty waits until there is no connection, or ctx ends.
 func (r *Reactor) Empty(ctx context.Context) error {
