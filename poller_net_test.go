@@ -162,7 +162,8 @@ func TestPollerNet(t *testing.T) {
 				conns: 200, granularity: systemCapabilities().granularity,
 				allocates: true, // a goroutine for each Write that finds no writer
 				// The reader sees the end only after what came before has been read.
-				endIsLast: true, resetIsLast: true,
+				endIsLast: true, resetIsLast: true, resetEnds: systemCapabilities().resetEnds,
+				resetIsEOF: systemCapabilities().resetIsEOF,
 			},
 		}
 	}

@@ -78,7 +78,7 @@ func TestProxiesUntrusted(t *testing.T) {
 
 // TestProxiesUnix: a proxy that comes by a Unix socket is trusted when it is said so.
 func TestProxiesUnix(t *testing.T) {
-	if systemCapabilities().noUnix {
+	if noUnix() {
 		t.Skip("no Unix sockets")
 	}
 	for _, trust := range []bool{false, true} {
