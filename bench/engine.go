@@ -2,6 +2,8 @@
 
 package main
 
+import "os/exec"
+
 // A need is what a scenario asks of an engine, and not all have.
 type need uint8
 
@@ -27,6 +29,7 @@ type engine struct {
 	module  string // whose version is told, or "" where it is Go's or this module's own
 	has     need
 	missing string // why it can't be chosen, or ""
+	tool    string // the program it needs, or ""
 }
 
 const (
@@ -38,23 +41,39 @@ const (
 
 // engines has them in the order of the table's columns.
 var engines = []engine{
-	{"waitress-pool", "this server, handlers on task threads", ownServer, "", goServer, ""},
-	{"waitress-inline", "this server, handlers on the event loops", ownServer, "", goServer, ""},
-	{"waitress-adaptive", "this server, handlers where they have proved to belong", ownServer, "", goServer, ""},
-	{"waitress-native", "this server, without net/http's types", ownServer, "", goServer, "there is no such handler yet"},
-	{"nethttp", "the standard library's server", ownServer, "", goServer, ""},
+	{name: "waitress-pool", about: "this server, handlers on task threads", program: ownServer, has: goServer},
+	{name: "waitress-inline", about: "this server, handlers on the event loops", program: ownServer, has: goServer},
+	{name: "waitress-adaptive", about: "this server, handlers where they have proved to belong", program: ownServer, has: goServer},
 	{
-		"gnet", "an event loop that parses nothing and answers canned bytes: a floor, not a server",
-		ownServer, "github.com/panjf2000/gnet/v2", goProcess, "",
+		name: "waitress-native", about: "this server, without net/http's types", program: ownServer, has: goServer,
+		missing: "there is no such handler yet",
 	},
-	{"fasthttp", "has its own handlers", peerServer, "github.com/valyala/fasthttp", goServer, ""},
-	{"hertz", "has its own handlers, on netpoll", peerServer, "github.com/cloudwego/hertz", goServer &^ needTLS, ""},
-	{"nbio", "takes http.Handler", peerServer, "github.com/lesismal/nbio", goServer &^ needTLS, ""},
-	{"nginx", "is configured to answer, where it is installed", peerServer, "", needFiles, ""},
-	{"limit", "a little C around epoll that parses nothing, where there is a compiler: the machine's floor", peerServer, "", 0, ""},
+	{name: "nethttp", about: "the standard library's server", program: ownServer, has: goServer},
+	{
+		name: "gnet", about: "an event loop that parses nothing and answers canned bytes: a floor, not a server",
+		program: ownServer, module: "github.com/panjf2000/gnet/v2", has: goProcess,
+	},
+	{name: "fasthttp", about: "has its own handlers", program: peerServer, module: "github.com/valyala/fasthttp", has: goServer},
+	{
+		name: "hertz", about: "has its own handlers, on netpoll",
+		program: peerServer, module: "github.com/cloudwego/hertz", has: goServer &^ needTLS,
+	},
+	{name: "nbio", about: "takes http.Handler", program: peerServer, module: "github.com/lesismal/nbio", has: goServer &^ needTLS},
+	{name: "nginx", about: "is configured to answer", program: peerServer, has: needFiles, tool: "nginx"},
+	{name: "limit", about: "a little C around epoll that parses nothing: the machine's floor", program: peerServer, tool: "cc"},
 }
 
 func (e engine) label() string { return e.name }
+
+// unavailable says why an engine can't be had here; "" if it can.
+func (e engine) unavailable() string {
+	if e.missing == "" && e.tool != "" {
+		if _, err := exec.LookPath(e.tool); err != nil {
+			return err.Error()
+		}
+	}
+	return e.missing
+}
 
 // own returns the engines that need no other module, which is what is measured unless others are named.
 func own() []engine {

@@ -76,7 +76,7 @@ func parseFlags(args []string) (*config, error) {
 	c := &config{}
 	cpu, _ := meter.SpareCPU() // an error means another system, which run refuses
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
-	f.IntVar(&c.rounds, "rounds", 5, "how often everything is measured")
+	f.IntVar(&c.rounds, "rounds", 3, "how often everything is measured")
 	seconds := f.Float64("seconds", 2, "time of one load; a measurement has one or two")
 	engineNames := f.String("engines", "own", "comma-separated `LIST`, own ("+names(own())+") or all: "+names(engines))
 	scenarioNames := f.String("scenarios", "all", "comma-separated `LIST`, or all: "+names(scenarios))
@@ -147,19 +147,22 @@ func pick[T named](table []T, list string) ([]T, error) {
 	return picked, nil
 }
 
-// pickEngines knows what can't be picked, besides.
+// pickEngines knows what can't be had, besides. Of all it leaves out what that is.
 func pickEngines(list string) ([]engine, error) {
 	if list == "own" {
 		return own(), nil
 	}
 	picked, err := pick(engines, list)
-	if list == "all" {
-		return slices.DeleteFunc(slices.Clone(picked), func(e engine) bool { return e.missing != "" }), nil
-	}
+	var here []engine
 	for _, e := range picked {
-		if e.missing != "" {
-			return nil, fmt.Errorf("%s: %s", e.name, e.missing)
+		switch why := e.unavailable(); {
+		case why == "":
+			here = append(here, e)
+		case list == "all":
+			log.Printf("left out: %s: %s", e.name, why)
+		default:
+			return nil, fmt.Errorf("%s: %s", e.name, why)
 		}
 	}
-	return picked, err
+	return here, err
 }

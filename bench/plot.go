@@ -62,7 +62,7 @@ const bold = ` font-weight="bold"`
 func (c *canvas) legend(engines []string, left, top, width float64) float64 {
 	x, y := left, top
 	for _, e := range engines {
-		needs := 24 + 7.2*float64(len(e))
+		needs := 28 + 6.5*float64(len(e))
 		if x+needs > left+width {
 			x, y = left, y+18
 		}
