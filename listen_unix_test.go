@@ -162,9 +162,9 @@ func TestListenSystemd(t *testing.T) {
 	}
 	web, admin, other := listenOn(t, "tcp", "127.0.0.1:0"), listenOn(t, "unix", ""), listenOn(t, "tcp", "127.0.0.1:0")
 	// The variables name the process that they are for, whose number only it knows.
-	script := `LISTEN_PID=$$ LISTEN_FDS=3 LISTEN_FDNAMES=admin:other:web exec "$0"`
+	script := `LISTEN_PID=$$ LISTEN_FDS=3 LISTEN_FDNAMES=admin:other:web exec "$0" "$@"`
 	p := start(t, "systemd", func(c *exec.Cmd) {
-		c.Path, c.Args = "/bin/sh", []string{"sh", "-c", script, c.Path}
+		c.Path, c.Args = "/bin/sh", append([]string{"sh", "-c", script}, c.Args...)
 		for _, l := range []net.Listener{admin, other, web} {
 			f, err := l.(interface{ File() (*os.File, error) }).File()
 			if err != nil {

@@ -7,7 +7,6 @@ package waitress
 import (
 	"errors"
 	"os"
-	"os/exec"
 	"syscall"
 	"testing"
 
@@ -44,7 +43,7 @@ func checkOptions(t *testing.T, what string, fd reactor.FD) {
 func TestListenerExhausted(t *testing.T) {
 	const child = "WAITRESS_TEST_EXHAUSTED"
 	if os.Getenv(child) == "" {
-		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestListenerExhausted$", "-test.v")
+		cmd := self(t, "-test.run=^TestListenerExhausted$", "-test.v")
 		cmd.Env = append(os.Environ(), child+"=1")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("%v\n%s", err, out)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -57,6 +58,7 @@ type capabilities struct {
 	noSignals   bool          // a test can't send the process that it has started a signal
 	noLimit     bool          // a process can't limit its descriptors
 	noUnix      bool          // there may be no Unix sockets
+	noBacklog   bool          // a listener doesn't tell its backlog
 	noHijack    bool          // connections can't be hijacked
 	spurious    bool          // reports come for no reason, so that nothing follows from one of them
 }
@@ -68,6 +70,7 @@ func systemCapabilities() capabilities {
 	fallback := builtWith("-tags", "fallback") // no poller of the system's
 	c.allocates = c.allocates || kqsim || fallback || builtWith("-race", "true")
 	c.noHijack = c.noHijack || fallback
+	c.noBacklog = c.noBacklog || os.Getenv(emulatorVariable) != "" // an emulator gives less of what the kernel tells
 	c.spurious = c.spurious || kqsim
 	return c
 }

@@ -69,19 +69,31 @@ type process struct {
 	addr   string
 }
 
-// start runs a program that serves, and waits until it does. prepare, if there is one, may change what is run.
-func start(t *testing.T, name string, prepare ...func(c *exec.Cmd)) *process {
+// emulatorVariable names what runs the test binary, with its arguments, where the system doesn't by itself: another processor's.
+const emulatorVariable = "WAITRESS_TEST_EMULATOR"
+
+// self returns a command that runs the test binary once more.
+func self(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
-	self, err := os.Executable()
+	path, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{Cmd: exec.CommandContext(t.Context(), self), t: t}
+	command := append(strings.Fields(os.Getenv(emulatorVariable)), path)
+	command = append(command, args...)
+	return exec.CommandContext(t.Context(), command[0], command[1:]...)
+}
+
+// start runs a program that serves, and waits until it does. prepare, if there is one, may change what is run.
+func start(t *testing.T, name string, prepare ...func(c *exec.Cmd)) *process {
+	t.Helper()
+	p := &process{Cmd: self(t), t: t}
 	p.Env = append(os.Environ(), programVariable+"="+name)
 	p.Stderr = os.Stderr
 	for _, f := range prepare {
 		f(p.Cmd)
 	}
+	var err error
 	if p.stdin, err = p.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
