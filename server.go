@@ -51,6 +51,11 @@ type Server struct {
 	// Handler answers the requests. Default: http.DefaultServeMux.
 	Handler http.Handler
 
+	// TaskHandler, if set, gets every request first, and leaves to Handler what it declines (Task.Decline). It sees requests
+	// as they came: what TrustedProxies and URLPrefix change is changed for Handler, and Urgent is not asked about requests
+	// that wait for the TaskHandler. Default: none.
+	TaskHandler TaskHandler
+
 	// Where it listens.
 
 	// Addr is where ListenAndServe listens, "host:port". Default: ":http".
@@ -324,6 +329,7 @@ func (s *Server) start() error {
 	}
 	r.http = http1.New(http1.Config{
 		Handler:        proxy.Handler(handler, proxies),
+		TaskHandler:    s.TaskHandler,
 		Dispatcher:     r.dispatcher,
 		Limits:         httpparse.Limits{RequestLine: s.MaxRequestLine, HeadBytes: s.MaxHeaderBytes, Headers: s.MaxHeaders},
 		HeaderTimeout:  orDefault(s.ReadHeaderTimeout, defaultReadHeaderTimeout),

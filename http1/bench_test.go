@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -97,12 +98,13 @@ func BenchmarkRequest(b *testing.B) {
 		"User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36\r\n" +
 		"Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\nAccept-Encoding: gzip, deflate, br\r\n" +
 		"Accept-Language: en-US,en;q=0.9\r\nCookie: session=0123456789abcdef0123456789abcdef\r\n\r\n"
-	for _, request := range []struct{ name, raw string }{{"hello", "GET / HTTP/1.1\r\nHost: localhost:8080\r\n\r\n"}, {"browser", browser}} {
-		b.Run(request.name, func(b *testing.B) { benchmarkRequest(b, request.raw) })
+	for _, request := range []struct{ name, raw string }{{"hello", "GET / HTTP/1.1\r\nHost: localhost:8080\r\n\r\n"}, {"browser", browser}, {"pipelined", strings.Repeat("GET / HTTP/1.1\r\nHost: localhost:8080\r\n\r\n", 16)}} {
+		b.Run(request.name, func(b *testing.B) { benchmarkRequest(b, request.raw, nil) })
+		b.Run(request.name+"-native", func(b *testing.B) { benchmarkRequest(b, request.raw, TaskFunc(taskHello)) })
 	}
 }
 
-func benchmarkRequest(b *testing.B, raw string) {
+func benchmarkRequest(b *testing.B, raw string, tasks TaskHandler) {
 	const conns = 64
 	n := &idealNet{
 		request: []byte(raw), conns: conns, tokens: make(chan reactor.Token, conns),
@@ -114,6 +116,7 @@ func benchmarkRequest(b *testing.B, raw string) {
 	}
 	s := New(Config{
 		Dispatcher:  d,
+		TaskHandler: tasks,
 		IdleTimeout: time.Minute,
 		Logf:        b.Errorf,
 		Handler:     http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "Hello, World!") }),

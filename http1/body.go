@@ -23,7 +23,7 @@ import (
 type body struct {
 	mu       sync.Mutex
 	channel  *channel        // nil after letGo
-	request  *http.Request   // whose body it is
+	request  *http.Request   // whose body it is; nil for a Task's
 	left     int64           // of a body with Content-Length: what was not read
 	decoder  *chunkedDecoder // of a chunked one
 	err      error           // what every further Read returns
@@ -48,7 +48,9 @@ func (b *body) start(ch *channel, r *http.Request, head *httpparse.Head) {
 	b.left = head.ContentLength
 	b.expected = head.Continue
 	if head.Chunked {
-		b.decoder = new(chunkedDecoder)
+		if b.decoder == nil {
+			b.decoder = new(chunkedDecoder)
+		}
 		b.decoder.Reset(&ch.server().config.Limits)
 		if limit := ch.server().config.MaxBody; limit > 0 {
 			b.limited, b.room = true, limit
@@ -180,6 +182,9 @@ func (b *body) setTrailer() {
 		return
 	}
 	r := b.request
+	if r == nil { // a Task's: it looks for itself
+		return
+	}
 	if r.Trailer == nil {
 		r.Trailer = make(http.Header, len(fields))
 	}

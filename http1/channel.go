@@ -25,13 +25,14 @@ const (
 	stateHead                   // a head has begun
 	stateBody                   // a head is complete, and a small body is on its way
 	stateHandling               // the handler runs, or waits for a thread
+	stateSuspended              // the request waits to be resumed, and no goroutine has it
 	stateDraining               // the answer is done; the rest of the body is thrown away
 	stateLingering              // the last word is said; what still comes is thrown away
 	stateClosed                 // terminal
 )
 
 func (s state) String() string {
-	return [...]string{"idle", "head", "body", "handling", "draining", "lingering", "closed"}[s]
+	return [...]string{"idle", "head", "body", "handling", "suspended", "draining", "lingering", "closed"}[s]
 }
 
 // follows[s] is the set of states that may come after s.
@@ -39,7 +40,8 @@ var follows = [...]uint8{
 	stateIdle:      1<<stateHead | 1<<stateHandling | 1<<stateBody | 1<<stateLingering | 1<<stateClosed,
 	stateHead:      1<<stateBody | 1<<stateHandling | 1<<stateLingering | 1<<stateClosed,
 	stateBody:      1<<stateHandling | 1<<stateLingering | 1<<stateClosed,
-	stateHandling:  1<<stateIdle | 1<<stateDraining | 1<<stateLingering | 1<<stateClosed,
+	stateHandling:  1<<stateIdle | 1<<stateSuspended | 1<<stateDraining | 1<<stateLingering | 1<<stateClosed,
+	stateSuspended: 1<<stateHandling | 1<<stateClosed,
 	stateDraining:  1<<stateIdle | 1<<stateLingering | 1<<stateClosed,
 	stateLingering: 1 << stateClosed,
 	stateClosed:    0,
@@ -69,6 +71,10 @@ type channel struct {
 	// channel.
 	ctx atomic.Pointer[requestContext]
 
+	// suspended is the request's Suspension, from Suspend until it is served again or over, for what the loop tells of a channel
+	// that it does not own.
+	suspended atomic.Pointer[Suspension]
+
 	// quiet: all that the peer has sent, as far as it was read, has been used, so that the end of its stream means that it
 	// has gone. PeerGone asks.
 	quiet atomic.Bool
@@ -81,7 +87,9 @@ type channel struct {
 // An exchange is what a request needs while it is served and that is recycled after it.
 type exchange struct {
 	channel  *channel
-	slab     *slab
+	slab     *slab         // of an http.Handler's request
+	native   native        // of a TaskHandler's
+	body     *body         // of the request; nil without content
 	turn     *reactor.Turn // the loop's turn, while its goroutine runs the handler
 	inline   bool          // the handler was started on the loop, whether or not that was given away meanwhile
 	whole    bool          // nothing of the request's body was still to come when the handler started
@@ -101,9 +109,12 @@ type exchange struct {
 
 func newExchange() *exchange {
 	x := new(exchange)
-	x.response.x = x
+	x.response.x, x.native.x = x, x
 	return x
 }
+
+// busy says whether there is a request.
+func (x *exchange) busy() bool { return x.slab != nil || x.native.on }
 
 // onLoop returns the turn, if the handler runs on the loop and the loop was not given away meanwhile.
 func (x *exchange) onLoop() *reactor.Turn {
@@ -202,6 +213,10 @@ func (ch *channel) Drained(t *reactor.Turn) bool { return ch.goOn(t) }
 
 // Expired implements reactor.Protocol.
 func (ch *channel) Expired(t *reactor.Turn) {
+	if s := ch.suspended.Load(); s != nil {
+		s.expire()
+		return
+	}
 	switch ch.state {
 	case stateHead:
 		ch.after(t, ch.refuse(t, errSlowHead))
@@ -212,14 +227,17 @@ func (ch *channel) Expired(t *reactor.Turn) {
 		ch.after(t, ch.finish(t))
 	case stateIdle, stateLingering:
 		ch.Close(t)
-	case stateHandling, stateClosed:
+	case stateHandling, stateSuspended, stateClosed:
 		// The deadline of a body concerns its reader only.
 	}
 }
 
 // Draining implements reactor.Protocol.
 func (ch *channel) Draining(t *reactor.Turn) {
+	s := ch.suspended.Load()
 	switch {
+	case s != nil:
+		s.shutdown()
 	case ch.over():
 		ch.Close(t)
 	case ch.state == stateIdle && ch.requests == 0:
@@ -261,6 +279,9 @@ func (ch *channel) onlyEmptyLines() bool {
 func (ch *channel) PeerGone() {
 	if ctx := ch.ctx.Load(); ctx != nil && (ch.quiet.Load() || ch.Over()) {
 		ctx.peerGone()
+	}
+	if s := ch.suspended.Load(); s != nil && (ch.quiet.Load() || ch.Over()) {
+		s.peerGone()
 	}
 }
 
@@ -314,6 +335,9 @@ func (ch *channel) after(t *reactor.Turn, w want) bool {
 // Run implements dispatch.Task. On the loop, where exchange.inline is set, it is the handler of one request; on a task thread
 // it is everything until the channel can be released.
 func (ch *channel) Run() {
+	if ch.state == stateSuspended {
+		ch.restore()
+	}
 	if ch.x.inline {
 		ch.serve()
 		return
@@ -407,7 +431,7 @@ func (ch *channel) settle(t *reactor.Turn, w want) {
 		ch.SetReadTimeout(t, c.IdleTimeout)
 	case stateDraining:
 		ch.setBodyDeadline()
-	case stateHead, stateBody, stateHandling, stateLingering, stateClosed:
+	case stateHead, stateBody, stateHandling, stateSuspended, stateLingering, stateClosed:
 		// Set when the state began: more bytes don't buy more time.
 	}
 }
@@ -472,7 +496,7 @@ func (ch *channel) process(t *reactor.Turn, guarded bool) want {
 			}
 		case stateLingering:
 			return ch.linger(t)
-		case stateClosed:
+		case stateSuspended, stateClosed:
 			return wantClose
 		}
 	}
@@ -484,7 +508,7 @@ func (ch *channel) receiveHead(t *reactor.Turn, guarded bool) (w want, ok bool) 
 		return wantRoom, false
 	}
 	if ch.at == len(ch.in) {
-		return ch.pause(), false
+		return ch.pause(t), false
 	}
 	if ch.head == nil {
 		ch.head = ch.server().heads.Get().(*httpparse.Head)
@@ -492,7 +516,7 @@ func (ch *channel) receiveHead(t *reactor.Turn, guarded bool) (w want, ok bool) 
 	}
 	n, err := ch.head.Parse(ch.in[ch.at:], &ch.server().config.Limits)
 	if err == httpparse.ErrPartial {
-		return ch.pause(), false
+		return ch.pause(t), false
 	}
 	if ch.state == stateIdle {
 		ch.report(http.StateActive)
@@ -503,17 +527,25 @@ func (ch *channel) receiveHead(t *reactor.Turn, guarded bool) (w want, ok bool) 
 	if limit := ch.server().config.MaxBody; limit > 0 && ch.head.ContentLength > limit {
 		return ch.refuse(t, errLargeBody), false
 	}
-	s, err := ch.newSlab(ch.head, ch.in[ch.at:ch.at+n])
-	if err != nil {
-		return ch.refuse(t, err), false
+	if ch.server().config.TaskHandler != nil {
+		if err := ch.beginTask(n); err != nil {
+			return ch.refuse(t, err), false
+		}
+	} else {
+		s, err := ch.newSlab(ch.head, ch.in[ch.at:ch.at+n])
+		if err != nil {
+			return ch.refuse(t, err), false
+		}
+		ch.begin(s)
 	}
 	ch.at += n
-	ch.begin(s)
+	ch.requests++
 	if length := ch.head.ContentLength; length > int64(len(ch.in)-ch.at) && length <= smallBody && !ch.head.Continue {
 		// What is held would wait too; and who has output waiting is not read from.
-		if err := ch.Conn.Flush(); err != nil {
+		if err := ch.flush(t); err != nil {
 			return wantClose, false
 		}
+		ch.x.native.keepText()
 		ch.setState(stateBody)
 		ch.SetReadTimeout(t, bodyWait)
 		return wantInput, true
@@ -525,12 +557,12 @@ func (ch *channel) receiveHead(t *reactor.Turn, guarded bool) (w want, ok bool) 
 
 // pause is what receiveHead does when more input is needed: nothing may be held any longer, and at the end of the input it
 // is over.
-func (ch *channel) pause() want {
+func (ch *channel) pause(t *reactor.Turn) want {
+	if err := ch.flush(t); err != nil {
+		return wantClose
+	}
 	if ch.x != nil {
 		ch.release()
-	}
-	if err := ch.Conn.Flush(); err != nil {
-		return wantClose
 	}
 	if ch.ended != nil {
 		switch {
@@ -550,19 +582,41 @@ func (ch *channel) pause() want {
 	return wantInput
 }
 
-// begin makes s the request that is being served.
-func (ch *channel) begin(s *slab) {
+// flush sends the answers that are held, in the exchange or in the connection.
+func (ch *channel) flush(t *reactor.Turn) error {
+	if x := ch.x; x != nil && len(x.response.out) > 0 {
+		out := x.response.out
+		x.response.out, x.native.mark = out[:0], 0
+		return ch.Conn.Write(t, out)
+	}
+	return ch.Conn.Flush()
+}
+
+// takeExchange returns the exchange that the channel has, or has now.
+func (ch *channel) takeExchange() *exchange {
 	if ch.x == nil {
 		ch.x = ch.server().exchanges.Get().(*exchange)
 		ch.x.channel = ch
 	}
-	x, head := ch.x, ch.head
-	x.slab = s
+	return ch.x
+}
+
+// begin makes x ready for the request with head.
+func (x *exchange) begin(head *httpparse.Head) {
+	x.body = nil
 	x.drained = 0
-	ch.requests++
-	x.kind = ch.server().config.Dispatcher.Kind(s.request.Method, s.url.Path)
 	x.continues = head.Continue
-	x.readDeadline.Store(0)
+	if x.readDeadline.Load() != 0 {
+		x.readDeadline.Store(0)
+	}
+}
+
+// begin makes s the request that is being served.
+func (ch *channel) begin(s *slab) {
+	x, head := ch.takeExchange(), ch.head
+	x.begin(head)
+	x.slab, x.body = s, s.body
+	x.kind = ch.server().config.Dispatcher.Kind(s.request.Method, s.url.Path)
 	x.response.reset(head.Minor, s.request.Method == http.MethodHead, head.KeepAlive, head.Close, head.Continue)
 	s.writer.response, s.writer.channel = &x.response, ch
 	if s.request.ContentLength != 0 {
@@ -588,12 +642,15 @@ func (ch *channel) run(t *reactor.Turn, whole, guarded bool) want {
 		ch.SetWriteDeadline(time.Now().Add(c.WriteTimeout))
 	}
 	ch.x.turn, ch.x.inline, ch.x.whole, ch.x.refused = nil, false, whole, false
+	if !whole {
+		ch.x.native.keepText() // the input will move on
+	}
 	switch {
 	case t == nil && !guarded:
 		c.Dispatcher.Run(ch)
 		return wantTask
 	case t == nil:
-		if ch.served >= maxTurn && c.Dispatcher.Submit(ch) == nil {
+		if ch.served >= maxTurn && ch.submit() == nil {
 			return wantTask
 		}
 		ch.served = min(ch.served+1, maxTurn)
@@ -602,21 +659,16 @@ func (ch *channel) run(t *reactor.Turn, whole, guarded bool) want {
 		}
 		return wantInput
 	case whole && c.Dispatcher.Place(ch.x.kind) == dispatch.Here:
-		ch.x.turn, ch.x.inline = t, true
-		ok := c.Dispatcher.Run(ch)
-		switch {
-		case ch.hijacked:
-			return wantTask
-		case !ok:
-			return ch.finish(nil)
-		}
-		return wantInput
+		return ch.serveHere(t)
 	}
 	// A thread may take any time, and what the loop holds has no timer.
-	if err := ch.Conn.Flush(); err != nil {
+	if err := ch.flush(t); err != nil {
 		return wantClose
 	}
-	ch.own()
+	if t.Lost() {
+		c.Dispatcher.Run(ch)
+		return wantTask
+	}
 	ch.Claim()
 	if err := ch.submit(); err != nil {
 		ch.Reclaim()
@@ -630,10 +682,25 @@ func (ch *channel) run(t *reactor.Turn, whole, guarded bool) want {
 	return wantTask
 }
 
-// submit gives the channel to a task thread.
+// serveHere runs the handler on the loop, whose turn t is. wantInput is as in run.
+func (ch *channel) serveHere(t *reactor.Turn) want {
+	ch.x.turn, ch.x.inline = t, true
+	ok := ch.server().config.Dispatcher.Run(ch)
+	switch {
+	case ch.hijacked:
+		return wantTask
+	case !ok:
+		return ch.finish(nil)
+	}
+	return wantInput
+}
+
+// submit gives the channel, which is a task's, to a task thread.
 func (ch *channel) submit() error {
 	c := &ch.server().config
-	if c.Urgent != nil && c.Urgent(&ch.x.slab.request) {
+	ch.x.native.keepText()
+	ch.own()
+	if s := ch.x.slab; s != nil && c.Urgent != nil && c.Urgent(&s.request) {
 		return c.Dispatcher.SubmitUrgent(ch)
 	}
 	return c.Dispatcher.Submit(ch)
@@ -650,6 +717,9 @@ func (ch *channel) Shed() {
 // handler has hijacked the connection.
 func (ch *channel) serve() bool {
 	x := ch.x
+	if x.native.on && (x.refused && !ch.decline() || !x.refused && ch.serveTask()) {
+		return true
+	}
 	s := x.slab
 	quiet := s.request.ContentLength == 0 && ch.at == len(ch.in)
 	ch.quiet.Store(quiet)
@@ -678,19 +748,16 @@ func (ch *channel) serve() bool {
 	return true
 }
 
-// call runs the handler, lets go of its writer, and learns from how it went.
+// call runs the handler, and learns from how it went. nil is the TaskHandler, or what goes on for it.
 func (ch *channel) call(handler http.Handler) {
-	x := ch.x
-	s, d := x.slab, ch.server().config.Dispatcher
+	x, d := ch.x, ch.server().config.Dispatcher
 	if !d.Adaptive() {
-		handler.ServeHTTP(&s.writer, &s.request)
-		s.writer.letGo()
+		ch.invoke(handler)
 		return
 	}
-	if x.turn == nil {
+	if x.onLoop() == nil {
 		began := time.Now()
-		handler.ServeHTTP(&s.writer, &s.request)
-		s.writer.letGo()
+		ch.invoke(handler)
 		if x.whole {
 			d.Learn(x.kind, dispatch.OnThread, time.Since(began) < dispatch.Slow)
 		}
@@ -699,12 +766,25 @@ func (ch *channel) call(handler http.Handler) {
 	t := x.turn
 	t.Enter(&ch.Conn)
 	defer func() { // also when it panics
-		s.writer.letGo()
+		if handler != nil {
+			x.slab.writer.letGo()
+		}
 		if fate := t.Leave(&ch.Conn); fate != reactor.GivenAway {
 			d.Learn(x.kind, dispatch.Here, fate == reactor.Kept)
 		}
 	}()
-	handler.ServeHTTP(&s.writer, &s.request)
+	ch.invoke(handler)
+}
+
+// invoke is call without looking.
+func (ch *channel) invoke(handler http.Handler) {
+	x := ch.x
+	if handler == nil {
+		x.native.call()
+		return
+	}
+	handler.ServeHTTP(&x.slab.writer, &x.slab.request)
+	x.slab.writer.letGo()
 }
 
 // generalOptions answers "OPTIONS *", as net/http does: 200 and nothing, when there is no body.
@@ -723,23 +803,30 @@ func generalOptions(w http.ResponseWriter, r *http.Request) {
 // channel goes on with what is left of the request's body.
 func (ch *channel) endHandling(t *reactor.Turn) (w want, ok bool) {
 	x := ch.x
+	if x.native.wait != nil {
+		return ch.park(t), false
+	}
 	r := &x.response
-	x.slab.body.interrupt()
-	left := x.slab.body.remains()
+	x.body.interrupt()
+	left := x.body.remains()
 	last := r.closeAfter || left == tooMuchLeft || !ch.keeps()
-	if m := x.slab.request.MultipartForm; m != nil {
-		if err := m.RemoveAll(); err != nil {
+	if s := x.slab; s != nil && s.request.MultipartForm != nil {
+		if err := s.request.MultipartForm.RemoveAll(); err != nil {
 			r.logf("http: removing a form's temporary files: %v", err)
 		}
 	}
 	if r.err == nil {
-		switch {
+		switch more := !last && left == nothingLeft && ch.at < len(ch.in); {
 		case len(r.out) == 0:
-		case !last && left == nothingLeft && ch.at < len(ch.in):
+		case more && t != nil && x.native.on && len(r.out) < maxOutput && !ch.server().config.Dispatcher.Adaptive():
+			// It stays where the next answer will be put together: the next handler is known not to take its time.
+		case more:
 			r.err = ch.Conn.Hold(x.onLoop(), r.out)
+			r.out = r.out[:0]
 			ch.hold(t)
 		default:
 			r.err = ch.Conn.Write(x.onLoop(), r.out)
+			r.out = r.out[:0]
 		}
 	}
 	if !ch.Blocked() {
@@ -801,9 +888,10 @@ func (x *exchange) holdEnded() {
 // endRequest lets go of the request. Its writer has been let go when the handler returned, or was never given to one.
 func (ch *channel) endRequest() {
 	x := ch.x
-	if x.slab != nil {
-		x.slab.body.letGo()
-		x.slab = nil
+	x.body.letGo()
+	x.slab, x.body = nil, nil
+	if x.native.on {
+		x.native.letGo()
 	}
 	if ch.at == len(ch.in) {
 		ch.release()
@@ -812,7 +900,7 @@ func (ch *channel) endRequest() {
 
 // release gives the exchange back.
 func (ch *channel) release() {
-	if x := ch.x; x.slab == nil {
+	if x := ch.x; !x.busy() {
 		ch.x = nil
 		x.recycle(ch.server())
 	}
@@ -826,13 +914,15 @@ func (x *exchange) recycle(s *Server) {
 		reactor.PutBuffer(r.out)
 		r.out = nil
 	}
-	x.channel, x.turn, x.slab, x.hijacked = nil, nil, nil, false
+	x.response.out = x.response.out[:0]
+	x.native.recycle()
+	x.channel, x.turn, x.slab, x.body, x.hijacked = nil, nil, nil, nil, false
 	s.exchanges.Put(x)
 }
 
 // drain throws away what comes of a body that its handler left unread.
 func (ch *channel) drain(t *reactor.Turn) (w want, ok bool) {
-	err := ch.x.slab.body.drain(&ch.x.drained)
+	err := ch.x.body.drain(&ch.x.drained)
 	switch {
 	case err == io.EOF:
 		ch.endRequest()
@@ -848,7 +938,7 @@ func (ch *channel) drain(t *reactor.Turn) (w want, ok bool) {
 // finish is the end of the conversation: when the output has left, the peer is told that there is no more, and what it still
 // sends is thrown away until it closes too.
 func (ch *channel) finish(t *reactor.Turn) want {
-	if err := ch.Conn.Flush(); err != nil {
+	if err := ch.flush(t); err != nil {
 		return wantClose
 	}
 	if ch.x != nil {
@@ -905,10 +995,14 @@ func (ch *channel) Panicked(v any, stack []byte) {
 		return // what becomes of the connection is up to whoever has it
 	}
 	x := ch.x
-	x.slab.writer.letGo()
-	x.slab.body.interrupt()
-	ch.ctx.Store(nil)
-	x.slab.ctx.cancel(context.Canceled)
+	if x.native.on {
+		x.native.abandon()
+	} else {
+		x.slab.writer.letGo()
+		ch.ctx.Store(nil)
+		x.slab.ctx.cancel(context.Canceled)
+	}
+	x.body.interrupt()
 	x.response.send()
 	switch {
 	case x.inline && v != dispatch.ErrGoexit:

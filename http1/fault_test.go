@@ -237,14 +237,14 @@ func (l oneListener) Accept() (reactor.Accepted, error) {
 func (l oneListener) Close() error { return nil }
 
 // allocations returns how many allocations a request costs.
-func allocations(tb testing.TB, policy dispatch.Policy, request string, handler http.HandlerFunc) float64 {
+func allocations(tb testing.TB, policy dispatch.Policy, request string, handler http.HandlerFunc, tasks TaskHandler) float64 {
 	f := &feed{request: request, ready: make(chan reactor.Event, 10)}
 	sockets := feedSockets{f, make(chan struct{}, 1)}
 	d, err := dispatch.New(dispatch.Config{Policy: policy})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	server := New(Config{Handler: handler, Dispatcher: d, IdleTimeout: time.Minute, HeaderTimeout: time.Minute, Logf: tb.Logf})
+	server := New(Config{Handler: handler, TaskHandler: tasks, Dispatcher: d, IdleTimeout: time.Minute, HeaderTimeout: time.Minute, Logf: tb.Logf})
 	r, err := reactor.New(reactor.Config{
 		Loops: 1, NewPoller: func() (reactor.Poller, error) { return f, nil }, Sockets: sockets, HighWatermark: 1 << 20,
 		Fault: func(what string, err error) { tb.Error(what, err) },
@@ -301,7 +301,7 @@ func TestAllocations(t *testing.T) {
 				w.Write(p[:n])
 			}, 8},
 		} {
-			got := allocations(t, p, tt.request, tt.handler)
+			got := allocations(t, p, tt.request, tt.handler, nil)
 			t.Logf("%s: %v allocations", tt.name, got)
 			if got > tt.most {
 				t.Errorf("%s: %v allocations, want at most %v", tt.name, got, tt.most)

@@ -91,7 +91,7 @@ func (r *response) hijack() (net.Conn, []byte, error) {
 		}
 	}
 	ch.report(http.StateHijacked)
-	x.slab.body.letGo()
+	x.body.letGo()
 	rest := append(append([]byte(nil), ch.in[ch.at:]...), read...)
 
 	// From here on the channel is the loop's, which closes its descriptor without a word: the connection lives on in the

@@ -50,7 +50,9 @@ func (ch *channel) refuse(t *reactor.Turn, err error) want {
 	if !ch.isHead() {
 		p = append(p, text...)
 	}
-	err = ch.Conn.Write(t, p)
+	if err = ch.flush(t); err == nil {
+		err = ch.Conn.Write(t, p)
+	}
 	reactor.PutBuffer(p)
 	if err != nil {
 		return wantClose
@@ -60,8 +62,8 @@ func (ch *channel) refuse(t *reactor.Turn, err error) want {
 
 // isHead says whether the request that is refused is known to be HEAD, whose answers have no content.
 func (ch *channel) isHead() bool {
-	if ch.x != nil && ch.x.slab != nil {
-		return ch.x.slab.request.Method == http.MethodHead
+	if ch.x != nil && ch.x.busy() {
+		return ch.x.response.isHead
 	}
 	if ch.head == nil || ch.head.Method.End < ch.head.Method.Start {
 		return false // nothing, or no whole method, was parsed

@@ -205,7 +205,8 @@ type response struct {
 	sentHead     bool  // the head is in out, or beyond
 	chunking     bool  // the body is chunked
 	fullDuplex   bool  // EnableFullDuplex was called
-	done         bool  // the handler has returned
+	done         bool  // the handler has returned, or has given all of the answer
+	sent         bool  // a part of the answer has gone to the connection
 	closeAfter   bool  // the connection ends with this answer
 	trailersSaid bool  // there are trailer fields, by declaration or prefix
 
@@ -220,19 +221,20 @@ type response struct {
 	expected bool       // the client waits for 100 (Continue)
 }
 
-// reset makes r ready for the request of s.
+// reset makes r ready for a request. What out holds, answers to the requests before, stays there.
 func (r *response) reset(minor uint8, isHead, keepAlive, wantsClose, expected bool) {
 	r.minor, r.isHead = minor, isHead
 	r.keepAlive10 = minor == 0 && keepAlive && !wantsClose
 	r.wantsClose = wantsClose
 	r.status = 0
 	r.wroteHeader, r.sentHead, r.chunking, r.fullDuplex, r.done, r.closeAfter, r.trailersSaid = false, false, false, false, false, false, false
+	r.sent = false
 	r.contentLength, r.written = -1, 0
 	r.trailers = r.trailers[:0]
 	if r.out == nil {
-		r.out = reactor.GetBuffer(outputBuffer)
+		r.out = reactor.GetBuffer(outputBuffer)[:0]
 	}
-	r.body, r.out = r.body[:0], r.out[:0]
+	r.body = r.body[:0]
 	r.err = nil
 	r.expected = expected
 	r.header = nil
@@ -400,6 +402,7 @@ func (r *response) send() {
 	if r.err == nil && len(r.out) > 0 {
 		r.err = r.x.channel.Conn.Write(r.x.onLoop(), r.out)
 	}
+	r.sent = true
 	r.out = r.out[:0]
 }
 
@@ -427,7 +430,11 @@ func (r *response) finish() {
 	}
 	if r.chunking && !r.isHead {
 		r.out = append(r.out, "0\r\n"...)
-		r.out = r.appendTrailers(r.out)
+		if n := &r.x.native; n.on {
+			r.out = append(r.out, n.trailers...)
+		} else {
+			r.out = r.appendTrailers(r.out)
+		}
 		r.out = append(r.out, "\r\n"...)
 	}
 	if !r.isHead && r.contentLength != -1 && r.bodyAllowed() && r.contentLength != r.written {
@@ -437,6 +444,10 @@ func (r *response) finish() {
 
 // writeHead puts the head together. p is the first piece of the body, which may be all of it.
 func (r *response) writeHead(p []byte) {
+	if n := &r.x.native; n.on {
+		n.writeHead(p)
+		return
+	}
 	r.sentHead = true
 	ch, f := r.x.channel, &r.fields
 	keep := ch.keeps()
@@ -465,11 +476,11 @@ func (r *response) writeHead(p []byte) {
 	if f.connection == "close" || !keep {
 		r.closeAfter = true
 	}
-	if r.x.continues && r.x.slab.body.remains() != nothingLeft {
+	if r.x.continues && r.x.body.remains() != nothingLeft {
 		// The client may send the body it was not asked for, or the next request in its place.
 		r.closeAfter = true
 	}
-	if !r.closeAfter && !r.fullDuplex && r.x.slab.request.ContentLength != 0 && r.x.slab.body.remains() == tooMuchLeft {
+	if !r.closeAfter && !r.fullDuplex && r.x.body != nil && r.x.body.remains() == tooMuchLeft {
 		r.closeAfter = true
 		drop |= fieldConnection
 		connection = "close"

@@ -19,9 +19,10 @@ import (
 
 // Config is how a Server treats its connections. Durations of 0 or less mean no limit.
 type Config struct {
-	Handler    http.Handler
-	Dispatcher *dispatch.Dispatcher
-	Limits     httpparse.Limits
+	Handler     http.Handler
+	TaskHandler TaskHandler // gets every request first; nil: the Handler gets them all
+	Dispatcher  *dispatch.Dispatcher
+	Limits      httpparse.Limits
 
 	HeaderTimeout time.Duration // for a whole head, from the first byte, or from the accept
 	ReadTimeout   time.Duration // for a whole request, likewise
@@ -130,6 +131,7 @@ type Listener struct {
 	ctx     context.Context
 	addr    net.Addr
 	network string
+	date    atomic.Pointer[turnDate]
 }
 
 // NewListener returns the Listener for connections that come from addr; ctx is the base of their requests' contexts.

@@ -26,7 +26,8 @@ type Protocol interface {
 	// Drained says that all output has left, while the loop owns the connection. The result is as Input's.
 	Drained(t *Turn) bool
 
-	// Expired says that the read deadline has passed while the loop owns the connection.
+	// Expired says that the read deadline has passed while the loop owns the connection; or while it is parked, when the
+	// loop calls it without owning the connection.
 	Expired(t *Turn)
 
 	// PeerGone says that the peer closed or reset the connection, or the Server ended it, while a task owns it.
@@ -34,8 +35,11 @@ type Protocol interface {
 	PeerGone()
 
 	// Draining says, while the loop owns the connection, that the Server is shutting down: an idle connection closes now,
-	// any other after its request.
+	// any other after its request; or while it is parked, as Expired.
 	Draining(t *Turn)
+
+	// Returned says that the loop owns the connection again, after Conn.Return. The result is as Input's.
+	Returned(t *Turn) bool
 
 	// Idle says, while the loop owns the connection, that it waits for a request and has served one before; Retire closes
 	// such a connection, since another one needs its place.
@@ -130,13 +134,16 @@ const (
 	wordUnwatched
 	// wordSender: the connection is in Loop.senders. Loop only.
 	wordSender
+	// wordParked: the task that owns the connection has no goroutine, and waits for a call of the layer above. Set by the
+	// task, cleared by whoever ends that.
+	wordParked
 )
 
 // wordString lists the bits of a word, for failing invariants.
 func wordString(w uint32) string {
 	names := [...]string{
 		"task", "readable", "drained", "writable", "expired", "peerClosed", "hangup", "waiting", "doomed",
-		"closed", "ended", "again", "unwatched", "sender",
+		"closed", "ended", "again", "unwatched", "sender", "parked",
 	}
 	var set []string
 	for i, name := range names {
@@ -187,6 +194,27 @@ func (c *Conn) Detach(t *Turn) {
 
 // Reclaim is Release for the loop itself, when the task it claimed the connection for was refused.
 func (c *Conn) Reclaim() { c.word.And(^taskOwned) }
+
+// Park leaves the connection, which the caller's task owns, to no goroutine: its deadline and the Server's shutdown are told to
+// the layer above from now on, as its peer's end is, and one of its callers becomes the task by Unpark. Which one is for the
+// layer above to see to.
+func (c *Conn) Park() { c.word.Or(wordParked) }
+
+// Unpark makes the caller the task of a connection that was parked.
+func (c *Conn) Unpark() { c.word.And(^wordParked) }
+
+// Return makes the loop own the connection, which the caller's task owns, and call Returned: for a task that is to go on where
+// the loop runs. Any goroutine.
+func (c *Conn) Return() { c.loop.post(op{conn: c, kind: opReturn}) }
+
+// returned is Return on the loop. It goes on to Returned even where the connection has been ended meanwhile, since somebody waits
+// for that.
+func (c *Conn) returned(t *Turn) {
+	c.word.And(^(taskOwned | wordDrained | wordWaiting))
+	if c.proto.Returned(t) && !t.lost && !c.condemned() {
+		c.input(t)
+	}
+}
 
 // Release gives the connection back to its loop, for input or, with draining, for the moment when its output has left
 // (the loop then calls Drained). It fails, and the task still owns the connection, when what is waited for has happened
@@ -402,9 +430,9 @@ func (c *Conn) expire(t *Turn, now int64) {
 		if c.readAt.Load() > now {
 			break // looked at after w: a task may have moved it before it released c
 		}
-		if w&taskOwned == 0 {
-			if w&wordClosed == 0 {
-				c.readAt.Store(never)
+		if w&taskOwned == 0 || w&wordParked != 0 {
+			// The compare-and-swap is for the parked one, which somebody may have gone on with, and given a new deadline.
+			if at := c.readAt.Load(); w&wordClosed == 0 && at <= now && c.readAt.CompareAndSwap(at, never) {
 				c.proto.Expired(t)
 			}
 			break

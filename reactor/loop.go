@@ -92,7 +92,7 @@ func newTurn(l *Loop) *Turn { return &Turn{loop: l, buf: GetBuffer(turnBuffer), 
 
 // An op is something that only the goroutine that is the loop may do, asked for by another one.
 type op struct {
-	conn   *Conn   // of opSettle, opCut, opSend, opDraining and opRetire
+	conn   *Conn   // of opSettle, opCut, opSend, opDraining, opReturn and opRetire
 	survey *survey // of opSurvey
 	kind   opKind
 }
@@ -106,6 +106,7 @@ const (
 	opSchedule               // nothing to do but look at the wheel
 	opDrain                  // tell every connection that the Server shuts down
 	opDraining               // tell one
+	opReturn                 // own a connection again that a task had
 	opAbort                  // end every connection now
 	opSurvey                 // look for the connection that has been idle for longest
 	opRetire                 // close one, if it is idle
@@ -238,9 +239,11 @@ func (l *Loop) runPosted(t *Turn) bool {
 			// One by one, since each may give the loop away.
 			l.each(func(c *Conn) { l.taken = append(l.taken, op{conn: c, kind: opDraining}) })
 		case opDraining:
-			if o.conn.word.Load()&(taskOwned|wordDoomed|wordClosed) == 0 {
+			if w := o.conn.word.Load(); w&(wordDoomed|wordClosed) == 0 && (w&taskOwned == 0 || w&wordParked != 0) {
 				o.conn.proto.Draining(t)
 			}
+		case opReturn:
+			o.conn.returned(t)
 		case opAbort:
 			l.each(func(c *Conn) { c.abort() })
 		case opSurvey:

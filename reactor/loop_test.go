@@ -56,6 +56,7 @@ func (a *answerer) InputEnd(*Turn, error) {}
 func (a *answerer) Expired(*Turn)         {}
 func (a *answerer) PeerGone()             {}
 func (a *answerer) Draining(*Turn)        {}
+func (a *answerer) Returned(*Turn) bool   { return true }
 func (a *answerer) Idle() bool            { return false }
 func (a *answerer) Retire(*Turn)          {}
 func (a *answerer) Opened()               {}

@@ -364,6 +364,8 @@ func (c *channel) Draining(t *reactor.Turn) {
 	c.Close(t)
 }
 
+func (c *channel) Returned(*reactor.Turn) bool { return true }
+
 func (c *channel) Idle() bool { return c.script.idle != nil && c.script.idle(c) }
 
 func (c *channel) Retire(t *reactor.Turn) {

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: MIT
+
+package http1
+
+import (
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"unsafe"
+)
+
+// Content types that are often wanted.
+const (
+	ContentTypeText   = "text/plain; charset=utf-8"
+	ContentTypeHTML   = "text/html; charset=utf-8"
+	ContentTypeJSON   = "application/json"
+	ContentTypeBinary = "application/octet-stream"
+)
+
+// Answer answers the request: status, from 200 on, a Content-Type, which is left out where it is empty, and the whole content. The
+// fields that were added before go with it. Nothing can be added after it. What an answer of that status can't have, content
+// with 204 or 304, is left out.
+func (t Task) Answer(status int, contentType string, content []byte) {
+	n := t.use()
+	mustBeFinal(status)
+	if !n.open("Answer") {
+		return
+	}
+	n.setStatus(status)
+	if contentType != "" {
+		n.special |= fieldContentType
+		n.fields = appendLine(n.fields, "Content-Type", contentType)
+	}
+	n.answer(content)
+}
+
+// AnswerString is Answer with the content as a string.
+func (t Task) AnswerString(status int, contentType, content string) {
+	t.Answer(status, contentType, bytesOf(content))
+}
+
+// AnswerPreset is Answer with the status and the fields of p: the fastest way to answer. The fields that were added before go
+// with it.
+func (t Task) AnswerPreset(p *Preset, content []byte) {
+	n := t.use()
+	if n.open("AnswerPreset") {
+		n.setPreset(p)
+		n.answer(content)
+	}
+}
+
+// AnswerPresetString is AnswerPreset with the content as a string.
+func (t Task) AnswerPresetString(p *Preset, content string) { t.AnswerPreset(p, bytesOf(content)) }
+
+// SetPreset begins the answer with p's status and fields. What SetStatus sets afterwards takes the place of the status.
+func (t Task) SetPreset(p *Preset) {
+	if n := t.use(); n.open("SetPreset") {
+		n.setPreset(p)
+	}
+}
+
+// SetStatus sets the status of the answer; it is 200 where nothing does. A status from 100 to 199 is sent at once, with the
+// fields that were added, which stay for the final answer too (RFC 8297 §2); an HTTP/1.0 client gets none. 101, which
+// would change the protocol, and what is beyond 999 make it panic: a request to upgrade is one to Decline.
+func (t Task) SetStatus(status int) {
+	n := t.use()
+	if !n.open("SetStatus") {
+		return
+	}
+	if status < http.StatusContinue || status == http.StatusSwitchingProtocols {
+		panic("waitress: Task.SetStatus: no status of an answer: " + strconv.Itoa(status))
+	}
+	if status < http.StatusOK {
+		n.inform(status)
+		return
+	}
+	mustBeFinal(status)
+	n.setStatus(status)
+}
+
+// AddHeader adds a field line to the answer. A name that is none is left out, and line breaks in a value become spaces, so that
+// passing on what a client sent does not let it write lines of its own. What frames the answer is the server's:
+// Transfer-Encoding is left out, Content-Length is as SetContentLength, and "close" in Connection as CloseAfter.
+func (t Task) AddHeader(name, value string) { addHeader(t.use(), name, value) }
+
+// AddHeaderBytes is AddHeader for bytes.
+func (t Task) AddHeaderBytes(name, value []byte) { addHeader(t.use(), name, value) }
+
+// AddHeaderInt is AddHeader for a number.
+func (t Task) AddHeaderInt(name string, value int64) {
+	var p [20]byte
+	addHeader(t.use(), bytesOf(name), strconv.AppendInt(p[:0], value, 10))
+}
+
+// SetContentLength says how long the content will be, for one that is written piece by piece: it is sent as it is written
+// then, and not in chunks. Writing more is refused, and with less the connection ends behind it.
+func (t Task) SetContentLength(length int64) {
+	if length < 0 {
+		panic("waitress: Task.SetContentLength: negative")
+	}
+	if n := t.use(); n.open("SetContentLength") {
+		n.x.response.contentLength = length
+	}
+}
+
+// CloseAfter makes this answer the last one of its connection.
+func (t Task) CloseAfter() {
+	if n := t.use(); n.open("CloseAfter") {
+		n.x.response.closeAfter = true
+	}
+}
+
+// Write adds to the content. Up to 2 KiB are kept until the handler returns, and go out with their length and the head; what is
+// longer goes out in chunks, or for an HTTP/1.0 client up to the end of the connection, unless SetContentLength was called.
+// It waits when the client has too much to read already (Server.OutbufHighWatermark). p is the caller's again afterwards.
+func (t Task) Write(p []byte) (int, error) {
+	if t.over() {
+		return 0, ErrTaskOver
+	}
+	if !t.x.native.unanswered("Write") {
+		return 0, http.ErrContentLength
+	}
+	return t.x.response.write(p)
+}
+
+// WriteString is Write for a string.
+func (t Task) WriteString(s string) (int, error) { return t.Write(bytesOf(s)) }
+
+// Flush sends what was written so far, the head first.
+func (t Task) Flush() error {
+	if t.over() {
+		return ErrTaskOver
+	}
+	return t.x.response.flush()
+}
+
+// AddTrailer adds a field line to the trailer section, which follows the content of an answer in chunks: called before the
+// content has begun to leave, it makes it one. Names that frame, route or authenticate a message are left out (RFC 9110
+// §6.5.1), and so is the whole section where there are no chunks: for HTTP/1.0, HEAD, and content with a length. A Trailer
+// field that announces the names is the handler's to add.
+func (t Task) AddTrailer(name, value string) {
+	n := t.use()
+	if allowedTrailer(http.CanonicalHeaderKey(name)) {
+		n.trailers = appendLine(n.trailers, name, value)
+	}
+}
+
+// SendFile sends length bytes of f from offset on as the content, or the next piece of it. Where the answer has no length yet,
+// this is it. f stays the caller's, who may close it afterwards.
+func (t Task) SendFile(f *os.File, offset, length int64) error {
+	if t.over() {
+		return ErrTaskOver
+	}
+	n, r := &t.x.native, &t.x.response
+	if !n.unanswered("SendFile") {
+		return http.ErrContentLength
+	}
+	if !r.sentHead && r.written == 0 && r.contentLength < 0 && len(n.trailers) == 0 {
+		r.contentLength = length
+	}
+	if !r.bodyAllowed() {
+		return http.ErrBodyNotAllowed
+	}
+	if r.isHead {
+		// Nothing of it is sent, so nothing has to be read.
+		if r.written += length; r.contentLength >= 0 && r.written > r.contentLength {
+			return http.ErrContentLength
+		}
+		return nil
+	}
+	_, err := io.Copy(fileWriter{r}, io.NewSectionReader(f, offset, length))
+	return err
+}
+
+// A fileWriter is a response as io.Copy sees it.
+type fileWriter struct{ *response }
+
+func (w fileWriter) Write(p []byte) (int, error) { return w.write(p) }
+
+func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
+
+// open says whether the head can still be changed, and reports the call if not.
+func (n *native) open(method string) bool {
+	r := &n.x.response
+	if r.sentHead {
+		r.logf("http: Task.%s after the head of the answer has been sent, to %s", method, n.channel().Peer())
+		return false
+	}
+	return true
+}
+
+// unanswered says whether content can still be added, and reports the call if not.
+func (n *native) unanswered(method string) bool {
+	r := &n.x.response
+	if r.done {
+		r.logf("http: Task.%s after Answer, to %s", method, n.channel().Peer())
+		return false
+	}
+	return true
+}
+
+func (n *native) setStatus(status int) {
+	n.x.response.status = status
+	n.statusSet = true
+}
+
+func (n *native) setPreset(p *Preset) {
+	n.preset = p
+	n.special |= p.special
+	n.setStatus(p.status)
+}
+
+func addHeader[N, V string | []byte](n *native, name N, value V) {
+	if !n.open("AddHeader") {
+		return
+	}
+	special := specialField(name)
+	switch special {
+	case fieldContentLength:
+		if length, ok := parseInt(value); ok {
+			n.x.response.contentLength = length
+		} else {
+			n.x.response.logf("http: invalid Content-Length of %q", string(value))
+		}
+		return
+	case fieldTransferEncoding:
+		return
+	case fieldConnection:
+		if hasToken(string(value), "close") {
+			n.x.response.closeAfter = true
+			return
+		}
+	}
+	n.special |= special
+	n.fields = appendLine(n.fields, name, value)
+}
+
+// inform sends an interim answer.
+func (n *native) inform(status int) {
+	r := &n.x.response
+	if n.minor == 0 {
+		return
+	}
+	if status == http.StatusContinue {
+		r.neverContinue()
+	}
+	r.out = appendStatusLine(r.out, 1, status)
+	r.out = append(r.out, n.fields...)
+	r.out = append(r.out, "\r\n"...)
+	r.send()
+}
+
+// answer completes the answer with all of its content.
+func (n *native) answer(content []byte) {
+	r := &n.x.response
+	if r.written > 0 {
+		r.logf("http: Task.Answer after Write, to %s", n.channel().Peer())
+		return
+	}
+	r.done = true
+	if !r.bodyAllowed() {
+		content = nil
+	}
+	r.contentLength = -1 // what counts is what is there
+	r.written = int64(len(content))
+	r.emit(content)
+}
+
+// writeHead puts the head together, as response.writeHead does for a map of fields. p is the first piece of the content, and all
+// of it where the answer is done.
+func (n *native) writeHead(p []byte) {
+	r, ch := &n.x.response, n.channel()
+	r.sentHead = true
+	r.neverContinue()
+	keep, allowed := ch.keeps(), r.bodyAllowed()
+	toldLength := r.contentLength >= 0
+	if !toldLength && r.done && allowed && (r.isHead && len(p) > 0 || !r.isHead && (len(n.trailers) == 0 || n.minor == 0)) {
+		r.contentLength, toldLength = int64(len(p)), true
+	}
+	kept10 := r.keepAlive10 && keep && (r.isHead || toldLength || !allowed)
+	body := n.x.body
+	switch {
+	case !keep, r.wantsClose, n.minor == 0 && !kept10:
+		r.closeAfter = true
+	case body == nil:
+	case n.x.continues && body.remains() != nothingLeft, body.remains() == tooMuchLeft:
+		r.closeAfter = true
+	}
+	r.chunking = false
+	if allowed && !toldLength && !r.isHead {
+		if r.chunking = n.minor > 0; !r.chunking {
+			r.closeAfter = true
+		}
+	}
+
+	out := r.out
+	switch {
+	case n.preset == nil:
+		out = appendStatusLine(out, n.minor, r.status)
+	case n.preset.status == r.status && n.minor > 0:
+		out = append(out, n.preset.head...)
+	default:
+		out = appendStatusLine(out, n.minor, r.status)
+		out = append(out, n.preset.head[n.preset.fields:]...)
+	}
+	out = append(out, n.fields...)
+	if ident := ch.server().config.Ident; ident != "" && n.special&fieldServer == 0 {
+		out = append(out, "Server: "...)
+		out = append(out, ident...)
+		out = append(out, "\r\n"...)
+	}
+	if n.special&fieldDate == 0 {
+		out = ch.listener.appendDate(out, n.x.turn)
+	}
+	switch {
+	case toldLength && allowed:
+		out = append(out, "Content-Length: "...)
+		out = strconv.AppendInt(out, r.contentLength, 10)
+		out = append(out, "\r\n"...)
+	case r.chunking:
+		out = append(out, "Transfer-Encoding: chunked\r\n"...)
+	}
+	switch {
+	case r.closeAfter && n.minor > 0:
+		out = append(out, "Connection: close\r\n"...)
+	case kept10 && !r.closeAfter:
+		out = append(out, "Connection: keep-alive\r\n"...)
+	}
+	r.out = append(out, "\r\n"...)
+}
+
+var _ io.ReadWriter = Task{}
