@@ -40,7 +40,7 @@ type loop struct {
 	from     time.Duration // of the measurement
 	until    time.Duration
 	busy     int           // connections with an answer or the server's close due, but for those that sip
-	last     time.Duration // what act was told, which is when the event that is being looked at came
+	last     time.Duration // when the event that is being looked at came, or a little before
 	lag      *meter.Latency
 	read     []byte
 	cpuBegin time.Duration
@@ -197,6 +197,7 @@ func (l *loop) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		l.last = l.now()
 		for i := range events[:n] {
 			if err := l.event(&events[i]); err != nil {
 				return err
