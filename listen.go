@@ -115,13 +115,16 @@ func onDescriptor(c syscall.RawConn, f func(fd uintptr) error) error {
 // says which address could not be had, and why, and nothing is left open then. The caller closes them; Serve does.
 //
 // A process that was started with listeners for the same addresses uses those instead: see Restart.
-func (s *Server) Listeners() ([]net.Listener, error) {
+func (s *Server) Listeners() ([]net.Listener, error) { return s.listen(":http") }
+
+// listen is Listeners with another default for Addr.
+func (s *Server) listen(defaultAddr string) ([]net.Listener, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
 	entries := s.Listen
 	if len(entries) == 0 {
-		return s.listenAddr()
+		return s.listenAddr(defaultAddr)
 	}
 	b, err := s.binding()
 	if err != nil {
@@ -140,10 +143,10 @@ func (s *Server) Listeners() ([]net.Listener, error) {
 }
 
 // listenAddr is Listeners for Addr, which means what it means to http.Server.
-func (s *Server) listenAddr() ([]net.Listener, error) {
+func (s *Server) listenAddr(defaultAddr string) ([]net.Listener, error) {
 	addr := s.Addr
 	if addr == "" {
-		addr = ":http"
+		addr = defaultAddr
 	}
 	b, err := s.binding()
 	if err != nil {

@@ -120,6 +120,10 @@ type Server struct {
 
 	// Timeouts.
 
+	// TLSConfig is what ServeTLS and ListenAndServeTLS begin with, and what they change a copy of: HTTP/1.1 is the only protocol
+	// that they offer. There is no HTTP/2, and so none of TLSNextProto, Protocols and HTTP2. Default: TLS 1.2 and above.
+	TLSConfig *tls.Config
+
 	// ReadHeaderTimeout is how long a request head may take, from its first byte, or from the accept of the connection:
 	// 408 after it. Default: 10 s.
 	ReadHeaderTimeout time.Duration
@@ -295,6 +299,18 @@ func orDefault(d, byDefault time.Duration) time.Duration {
 	return max(d, 0)
 }
 
+// handshakeTimeout is how long a TLS handshake may take: as long as what comes first of a request's head, a request and its
+// answer, as in net/http.
+func (s *Server) handshakeTimeout() time.Duration {
+	d := orDefault(s.ReadHeaderTimeout, defaultReadHeaderTimeout)
+	for _, other := range []time.Duration{s.ReadTimeout, s.WriteTimeout} {
+		if other > 0 && (d <= 0 || other < d) {
+			d = other
+		}
+	}
+	return d
+}
+
 func (s *Server) shutdownTimeout() time.Duration {
 	return orDefault(s.ShutdownTimeout, defaultShutdownTimeout)
 }
@@ -397,6 +413,12 @@ func (s *Server) enter(l net.Listener) (*serving, error) {
 	case errors.Is(err, errListenerKind):
 		if r.net == nil {
 			sockets := newNetSockets()
+			if d := s.handshakeTimeout(); d > 0 {
+				sockets.handshakeTimeout = d
+			}
+			sockets.handshakeFailed = func(peer net.Addr, err error) {
+				r.log.Warn(fmt.Sprintf("http: TLS handshake error from %s: %v", addrText(peer), err))
+			}
 			x, err := s.startReactor(sockets.newPoller, sockets)
 			if err != nil {
 				return nil, err
@@ -414,6 +436,7 @@ func (s *Server) asHTTPServer(handler http.Handler) *http.Server {
 		Addr:                         s.Addr,
 		Handler:                      handler,
 		DisableGeneralOptionsHandler: s.DisableGeneralOptionsHandler,
+		TLSConfig:                    s.TLSConfig,
 		ReadTimeout:                  s.ReadTimeout,
 		ReadHeaderTimeout:            s.ReadHeaderTimeout,
 		WriteTimeout:                 s.WriteTimeout,

@@ -60,10 +60,17 @@ type netSockets struct {
 	open  map[*netSocket]struct{} // guarded by mu: those whose net.Conn is not closed yet
 	empty chan struct{}           // guarded by mu: closed when open is empty; nil when nobody waits
 	ended bool                    // guarded by mu: cut was called
+
+	handshakeTimeout time.Duration                  // immutable
+	handshakeFailed  func(peer net.Addr, err error) // immutable: is told of it; any goroutine
 }
 
 func newNetSockets() *netSockets {
-	return &netSockets{open: make(map[*netSocket]struct{})}
+	return &netSockets{
+		open:             make(map[*netSocket]struct{}),
+		handshakeTimeout: netGreeting,
+		handshakeFailed:  func(net.Addr, error) {},
+	}
 }
 
 // A netEnd is how far the end of a connection has come on this side. It only increases.
@@ -499,23 +506,6 @@ func (s *netSocket) shut(now bool) {
 	}
 	s.mu.Unlock()
 	s.sockets.left(s)
-}
-
-// handshake is what comes before the first Read where there is encryption. It says whether there is a connection to read.
-func (s *netSocket) handshake() bool {
-	c, ok := s.conn.(interface {
-		HandshakeContext(ctx context.Context) error
-	})
-	if !ok {
-		return true
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), netGreeting)
-	defer cancel()
-	if c.HandshakeContext(ctx) != nil {
-		s.shut(false)
-		return false
-	}
-	return true
 }
 
 // noteTLS notes the state of encryption, once it is known: after the handshake or the first Read.
