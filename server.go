@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log"
 	"net"
 	"net/http"
@@ -18,6 +19,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/waitress-go/waitress/accesslog"
 	"github.com/waitress-go/waitress/dispatch"
 	"github.com/waitress-go/waitress/http1"
 	"github.com/waitress-go/waitress/httpparse"
@@ -205,6 +207,20 @@ type Server struct {
 
 	// What it says.
 
+	// AccessLog gets a line for each request that a handler has served, a second later at most, and all of them by the end of
+	// Shutdown or Close. What can't be written is lost, and told to the Logger. Default: none.
+	AccessLog io.Writer
+
+	// AccessLogFormat is "combined", the lines that most web servers write, with the seconds that the handler took behind
+	// them, or "json", an object a line. Default: combined.
+	AccessLogFormat string
+
+	// AccessLogSample is how many requests there are to a line: 100 writes each hundredth. Default: 1.
+	AccessLogSample int
+
+	// SlowRequest is how long a handler may take before its request is told to the Logger, as a warning. Default: any time.
+	SlowRequest time.Duration
+
 	// Ident is the value of the Server field in answers. Default: none is sent.
 	Ident string
 
@@ -253,6 +269,7 @@ type running struct {
 	log        *zap.Logger
 	dispatcher *dispatch.Dispatcher
 	http       *http1.Server
+	access     *accesslog.Log         // nil without Server.AccessLog
 	plain      *engine                // for descriptors that the system's poller knows; nil before there is one
 	net        *engine                // for any other net.Conn; nil before there is one
 	admit      func(peer string) bool // of AddressLimit, or nil
@@ -344,7 +361,7 @@ func (s *Server) start() error {
 		handler = http.DefaultServeMux
 	}
 	r.http = http1.New(http1.Config{
-		Handler:        proxy.Handler(handler, proxies),
+		Handler:        s.logged(proxy.Handler(handler, proxies), r),
 		TaskHandler:    s.TaskHandler,
 		Dispatcher:     r.dispatcher,
 		Limits:         httpparse.Limits{RequestLine: s.MaxRequestLine, HeadBytes: s.MaxHeaderBytes, Headers: s.MaxHeaders},
@@ -369,6 +386,7 @@ func (s *Server) start() error {
 		addresses := newAddressLimit(s.AddressLimit)
 		r.admit, r.left = addresses.admit, addresses.left
 	}
+	r.log.Info("starting", s.settings()...)
 	s.run = r
 	return nil
 }
@@ -633,6 +651,9 @@ func (s *Server) Close() error {
 	case <-r.stopped:
 		_ = r.wait(ctx) // in vain if a net.Conn's Close waits
 	case <-ctx.Done():
+		if r.access != nil {
+			r.access.Flush() // the rest follows when the handlers have returned, if the process lasts
+		}
 	}
 	return err
 }
@@ -684,6 +705,9 @@ func (r *running) end() {
 	r.stop.Do(func() {
 		for _, e := range r.engines() {
 			e.Stop()
+		}
+		if r.access != nil {
+			r.access.Close()
 		}
 		close(r.stopped)
 	})

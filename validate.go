@@ -73,6 +73,7 @@ func (s *Server) validateTimeouts() error {
 		{"ShutdownTimeout", s.ShutdownTimeout},
 		{"QueueTarget", s.QueueTarget},
 		{"QueueInterval", s.QueueInterval},
+		{"SlowRequest", s.SlowRequest},
 	} {
 		if f.value > 0 && f.value < leastTimeout {
 			return fmt.Errorf("%s is %v: it must be %v or more, negative for none, or 0 for the default", f.name, f.value, leastTimeout)
@@ -99,6 +100,7 @@ func (s *Server) validateNumbers() error {
 		{"Threads", int64(s.Threads), 0},
 		{"QueueLimit", int64(s.QueueLimit), 0},
 		{"Loops", int64(s.Loops), 0},
+		{"AccessLogSample", int64(s.AccessLogSample), 0},
 	} {
 		if f.value < 0 {
 			return fmt.Errorf("%s is %d: it must not be negative", f.name, f.value)
@@ -121,6 +123,15 @@ func (s *Server) validateNumbers() error {
 func (s *Server) validateTexts() error {
 	if _, err := s.Policy.MarshalText(); err != nil {
 		return fmt.Errorf("Policy is %d: %w", s.Policy, err)
+	}
+	switch s.AccessLogFormat {
+	case "", "combined", "json":
+	default:
+		return fmt.Errorf("%s is %q: it must be combined or json", "AccessLogFormat", s.AccessLogFormat)
+	}
+	if s.AccessLog == nil && (s.AccessLogFormat != "" || s.AccessLogSample != 0) {
+		return fmt.Errorf("AccessLogFormat is %q and AccessLogSample %d: they have no meaning without AccessLog",
+			s.AccessLogFormat, s.AccessLogSample)
 	}
 	if !httpparse.ValidFieldValue(s.Ident) {
 		return fmt.Errorf("%s is %q: it must be what a header field may hold, on one line", "Ident", s.Ident)

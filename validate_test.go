@@ -60,6 +60,11 @@ var badValues = []struct {
 	{"QueueInterval", time.Duration(10), []string{"10ns", "1ms"}},
 	{"QueueInterval", time.Second, []string{"1s", "QueueTarget"}},
 	{"Loops", -1, []string{"-1", "negative"}},
+	{"AccessLogFormat", "xml", []string{`"xml"`, "combined or json"}},
+	{"AccessLogFormat", "json", []string{`"json"`, "AccessLog"}},
+	{"AccessLogSample", -1, []string{"-1", "negative"}},
+	{"AccessLogSample", 10, []string{"10", "AccessLog"}},
+	{"SlowRequest", time.Duration(10), []string{"10ns", "1ms"}},
 	{"Ident", "a\r\nb", []string{`"a\r\nb"`, "one line"}},
 }
 

@@ -6,6 +6,7 @@ package adjust
 
 var documented = []documentation{
 	{"Handler", "What it serves", "Handler answers the requests. Default: http.DefaultServeMux."},
+	{"TaskHandler", "What it serves", "TaskHandler, if set, gets every request first, and leaves to Handler what it declines (Task.Decline). It sees requests as they came: what TrustedProxies and URLPrefix change is changed for Handler, and Urgent is not asked about requests that wait for the TaskHandler. Default: none."},
 	{"Addr", "Where it listens", "Addr is where ListenAndServe listens, \"host:port\". Default: \":http\"."},
 	{"Listen", "Where it listens", "Listen is where ListenAndServe listens, instead of Addr: any number of addresses, of which each must be had. \"host:port\" is each address of the host, \"*:port\" all addresses, IPv4 and IPv6, \"[::]:port\" all of IPv6 only, and \":port\" what it is in Addr; port 0 is any. \"unix:/path\" is a Unix socket: one that nobody listens on any more is replaced, and the path is removed when the server stops. \"unix:@name\" is one without a path, on Linux. \"systemd:name\" is the socket of that name, or \"systemd\" all sockets, that systemd passes. Default: Addr."},
 	{"UnixSocketPerms", "Where it listens", "UnixSocketPerms are the permissions of Unix sockets that have a path: who may write may connect. Default: 0600."},
@@ -42,6 +43,10 @@ var documented = []documentation{
 	{"QueueInterval", "Where handlers run", "QueueTarget bounds how long requests wait for one of Threads under a load that is too much for them: when for a QueueInterval none has waited for less, those that have waited for longer get 503 with Retry-After, until none waits. Shorter peaks are served. Default: none; QueueInterval: 100 ms, or QueueTarget if that is longer."},
 	{"Urgent", "Where handlers run", "Urgent says which requests go before all others that wait for a thread, and are never answered with 503 for their number, such as health checks. It is called on the event loops, and must not wait or keep the request. Default: none."},
 	{"Loops", "Where handlers run", "Loops is the number of event loops. Default: one per GOMAXPROCS."},
+	{"AccessLog", "What it says", "AccessLog gets a line for each request that a handler has served, a second later at most, and all of them by the end of Shutdown or Close. What can't be written is lost, and told to the Logger. Default: none."},
+	{"AccessLogFormat", "What it says", "AccessLogFormat is \"combined\", the lines that most web servers write, with the seconds that the handler took behind them, or \"json\", an object a line. Default: combined."},
+	{"AccessLogSample", "What it says", "AccessLogSample is how many requests there are to a line: 100 writes each hundredth. Default: 1."},
+	{"SlowRequest", "What it says", "SlowRequest is how long a handler may take before its request is told to the Logger, as a warning. Default: any time."},
 	{"Ident", "What it says", "Ident is the value of the Server field in answers. Default: none is sent."},
 	{"DisableGeneralOptionsHandler", "What it says", "DisableGeneralOptionsHandler passes \"OPTIONS *\" to the Handler instead of answering it."},
 	{"BaseContext", "In Go only", "BaseContext gives the context that requests of a listener are based on. Default: context.Background."},
