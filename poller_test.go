@@ -139,6 +139,7 @@ func testPoller(t *testing.T, system pollerSystem) {
 		{"the peer's close comes with unread data", testPollerPeerClosed},
 		{"the peer's close is reported unarmed", testPollerPeerClosedUnarmed},
 		{"the end is found however it comes", testPollerEnd},
+		{"the end is found where reading is armed late", testPollerEndLate},
 		{"the other half of a half-closed connection works", testPollerHalfClose},
 		{"a reset is a hangup", testPollerReset},
 		{"a reset is reported unarmed", testPollerResetUnarmed},
@@ -674,6 +675,37 @@ func testPollerEnd(r *pollerRig) {
 			}
 			r.check(r.poller.Rearm(c.fd, reactor.Readable))
 		}
+		r.close(c)
+	}
+}
+
+// testPollerEndLate has a loop that waits before a task arms reading again. Then a report of the end that precedes it by a
+// moment, so that the owner arms once more, must not be the last one.
+func testPollerEndLate(r *pollerRig) {
+	p := make([]byte, 100)
+	for range 100 {
+		c := r.add()
+		r.send(c, "hello")
+		r.seen(c, reactor.Readable)
+		_, err := r.Read(c.fd, p)
+		r.check(err)
+		r.wait(0)
+		r.check(r.poller.Rearm(c.fd, reactor.Readable))
+		closed := make(chan error, 1)
+		go func() { closed <- c.peer.CloseWrite() }()
+		for {
+			r.forget(c)
+			r.seen(c, reactor.Readable)
+			_, err := r.Read(c.fd, p)
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if !errors.Is(err, reactor.ErrAgain) {
+				r.Fatal(err)
+			}
+			r.check(r.poller.Rearm(c.fd, reactor.Readable))
+		}
+		r.check(<-closed)
 		r.close(c)
 	}
 }

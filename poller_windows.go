@@ -20,10 +20,11 @@ var _ reactor.Poller = (*poller)(nil)
 // A poller is a completion port, and polls on it: questions to AFD, the driver under Winsock, that are answered once by
 // a completion. Each registered socket has several of them out, which are independent of each other:
 //
-//	read    bytes, a connection to accept, the end of the stream   asked by Add, and by Rearm for Readable
-//	write   room to write                                          asked by Rearm for Writable
-//	reset   a reset or another failure                             asked by Add
-//	end     the end of the stream                                  asked by Wait where no read poll is out
+//	read    bytes, and the end of the stream   asked by Add, and by Rearm for Readable
+//	write   room to write                      asked by Rearm for Writable
+//	reset   a reset or another failure         asked by Add
+//	end     the end of the stream              asked by Wait where no read poll is out, and by Rearm where one is
+//	                                           that was asked while this was out, and so not for the end
 //
 // So Rearm is one system call and never has to cancel what another goroutine asked. The answers are about levels, not
 // edges: what was there already when a poll was asked is reported, so a late Rearm is no race. That a level which
@@ -82,6 +83,7 @@ type registration struct {
 	deleted bool // no more reports, no more polls
 	ended   bool // the end of the stream was reported since the last Rearm
 	met     bool // a read has met it, and nobody wants to hear of it again
+	both    bool // the read poll that is out, or was the last, asks for the end too
 	out     int  // how many polls are out
 	polls   [pollKinds]afdPoll
 }
@@ -210,6 +212,12 @@ func (p *poller) Rearm(fd reactor.FD, dir reactor.Ready) error {
 		if err := r.ask(pollRead); err != nil {
 			return err
 		}
+		if !r.both && !r.met {
+			// The poll for the end, which made it superfluous to ask that for it, may have been answered since.
+			if err := r.ask(pollEnd); err != nil {
+				return err
+			}
+		}
 	}
 	if dir&reactor.Writable != 0 {
 		return r.ask(pollWrite)
@@ -226,7 +234,8 @@ func (r *registration) ask(kind pollKind) error {
 	var events uint32 = afdLocalClose
 	switch kind {
 	case pollRead:
-		if events |= afdReceive | afdAccept; !r.met && !r.polls[pollEnd].out {
+		events |= afdReceive
+		if r.both = !r.met && !r.polls[pollEnd].out; r.both {
 			events |= afdDisconnect
 		}
 	case pollWrite:

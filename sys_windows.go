@@ -40,7 +40,6 @@ const (
 	afdDisconnect  = 0x8
 	afdAbort       = 0x10
 	afdLocalClose  = 0x20
-	afdAccept      = 0x80
 	afdConnectFail = 0x100
 )
 
