@@ -22,6 +22,18 @@ PLATFORMS ?= linux/amd64 darwin/amd64 freebsd/amd64 netbsd/amd64 openbsd/amd64 d
              linux/arm64 darwin/arm64 freebsd/arm64 netbsd/arm64 openbsd/arm64 windows/arm64 \
              linux/386 linux/arm freebsd/386 freebsd/arm
 
+# For crossvet-others: the systems without a poller, and a big-endian processor.
+OTHERS ?= plan9/amd64 solaris/amd64 illumos/amd64 aix/ppc64 js/wasm wasip1/wasm linux/s390x
+
+# For cross: the packages whose tests are compiled.
+CROSSTESTS ?= ./...
+
+# For test-qemu: the processors, of 32 and 64 bits and of either byte order; what go test is to get; and how many seeds the
+# tests on the simulated network run with, since an emulator takes ten times as long.
+ARCHES    ?= 386 arm arm64 s390x
+QEMUFLAGS ?= -short
+QEMURUNS  ?= 10
+
 # For test-kqsim: the seeds of the model, with each of which everything runs; and what go test is to get, such as -race.
 KQSIM_SEEDS ?= 1
 KQSIM_FLAGS ?=
@@ -38,7 +50,7 @@ TAGS       ?=
 ADDR       ?= 127.0.0.1:18080
 
 .DEFAULT_GOAL := help
-.PHONY: help test race test-kqsim test-fallback test-windows lint shape crossvet cross fuzz bench conformance perf-gate ci
+.PHONY: help test race test-kqsim test-fallback test-qemu test-windows lint shape crossvet crossvet-others cross fuzz bench conformance perf-gate ci
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -67,6 +79,10 @@ test-fallback: ## run them without any poller, as on systems that have none
 test-windows: ## run the tests as Windows programs under Wine, which is installed where it is missing (Debian, as root)
 	.ci/wine/run $(GO) test -exec "$(CURDIR)/.ci/wine/exec" $(WINDOWSFLAGS) ./...
 
+test-qemu: ## run the tests of Linux on other processors, by an emulator that is installed where it is missing (Debian, as root)
+	.ci/emulated "$(ARCHES)" $(QEMUFLAGS) . ./httpparse ./dispatch ./examples/...
+	.ci/emulated "$(ARCHES)" $(QEMUFLAGS) ./reactor/... ./http1 -reactortest.runs=$(QEMURUNS)
+
 lint: ## run the linters and formatters that .golangci.yml names
 	$(GOLANGCI_LINT) run ./...
 	cd compat && $(GOLANGCI_LINT) run ./...
@@ -81,10 +97,13 @@ crossvet: ## vet for every system of PLATFORMS
 		echo "vet $$platform" && GOOS=$${platform%/*} GOARCH=$${platform#*/} CGO_ENABLED=0 $(GO) vet ./... || exit 1; \
 	done
 
+crossvet-others: ## vet for every system of OTHERS
+	@$(MAKE) --no-print-directory crossvet PLATFORMS="$(OTHERS)"
+
 cross: crossvet ## the same, and compile the tests
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && for platform in $(PLATFORMS); do \
 		echo "compile $$platform" && mkdir "$$dir/tests" && \
-		GOOS=$${platform%/*} GOARCH=$${platform#*/} CGO_ENABLED=0 $(GO) test -c -o "$$dir/tests/" ./... || exit 1; \
+		GOOS=$${platform%/*} GOARCH=$${platform#*/} CGO_ENABLED=0 $(GO) test -c -ldflags="-s -w" -o "$$dir/tests/" $(CROSSTESTS) || exit 1; \
 		rm -rf "$$dir/tests"; \
 	done
 
