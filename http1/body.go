@@ -315,6 +315,10 @@ func (b *body) drain(spent *int64) error {
 		return b.err
 	}
 	ch := b.channel
+	most := int64(maxDrain)
+	if b.decoder != nil {
+		most = maxChunkedDrain
+	}
 	for {
 		var n int64
 		var err error
@@ -337,7 +341,7 @@ func (b *body) drain(spent *int64) error {
 				err = reactor.ErrAgain
 			}
 		}
-		if *spent += n; *spent > maxDrain {
+		if *spent += n; *spent > most {
 			return errDrain
 		}
 		if err != nil {

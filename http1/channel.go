@@ -240,7 +240,7 @@ func (ch *channel) Draining(t *reactor.Turn) {
 		s.shutdown()
 	case ch.over():
 		ch.Close(t)
-	case ch.state == stateIdle && ch.requests == 0:
+	case ch.state == stateIdle && ch.requests == 0 && ch.server().draining.Load():
 		// Its first request may be on its way: it has some time to come, as net/http gives it.
 		c := &ch.server().config
 		left := shortest(newGrace, shortest(c.HeaderTimeout, c.ReadTimeout)) - time.Since(time.Unix(0, ch.began))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"regexp"
 	"sort"
@@ -28,46 +29,18 @@ type scenario struct {
 	handler func(n *notes, w http.ResponseWriter, r *http.Request)
 }
 
-// A difference is why the answers of the two servers are meant to differ, and what this one's must contain.
-type difference struct{ reason, has string }
-
-// differences are the scenarios in which they differ. What is refused with another text than net/http's is none: refusals are
-// compared by their status.
-var differences = map[string]difference{
-	"length garbage":       {"net/http means to ignore an invalid Content-Length, but finds it again in the copy it made before", "Content-Length: 5\r\n"},
-	"length garbage, 1.0":  {"likewise; there net/http sends it", "Content-Length: 5\r\n"},
-	"length garbage, HEAD": {"likewise; there net/http sends it", "Content-Length: 5\r\n"},
-
-	"long io.WriteString":                    {"a string is sent as the same bytes would be: net/http cuts it into chunks of 2 KB", "1388\r\n"},
-	"handler and client close, with a space": {"\"x close\" is no list of tokens", "Connection: close\r\n"},
-	"trailers by prefix after a small write": {"net/http looks for the prefix when the first byte is written, and drops the trailer if the answer stays below 2 KB", "0\r\nAfter: 2\r\n"},
-
-	"1.0 keep-alive, close": {"close wins (RFC 9112 §9.3)", "ok"},
-	"1.2":                   {"a higher minor version is served, and shown, as the highest that is known (RFC 9112 §2.3)", "ok"},
-
-	"continue, not read":     {"net/http waits for the body that it did not ask for before it ends the connection", "Connection: close\r\n"},
-	"continue, refused":      {"likewise", "Connection: close\r\n"},
-	"continue, closed":       {"likewise", "Connection: close\r\n"},
-	"continue, panic":        {"likewise", ""},
-	"continue, body at hand": {"100 is not sent when the body is already there (RFC 9110 §10.1.1)", "bbbbb"},
-
-	"chunked of 300 KB unread": {"the answer goes out before the unread body is drained, when its size is not known", "ok"},
-	"chunked of 300 KB closed": {"likewise", "done"},
-	"flush, then read":         {"reading and writing never wait for each other: the body can be read behind the head", "x"},
-	"cut body":                 {"the answer says that the connection ends", "Connection: close\r\n"},
-	"MaxBytesReader":           {"the reader signals by a method that only net/http's own writer can have; what is left is drained", "ok"},
-
-	"CONNECT without Host": {"stricter parsing", "400"},
-	"CONNECT of a path":    {"stricter parsing", "400"},
-	"empty Host":           {"stricter parsing", "400"},
-	"empty lines before":   {"RFC 9112 §2.2 asks to ignore them; net/http does so behind a POST only", "ok"},
-	"HTTP/2 preface":       {"net/http lets handlers have it", "505"},
-}
-
 // notes is what a handler saw.
 type notes struct {
-	mu   sync.Mutex
-	text strings.Builder // guarded by mu
+	mu     sync.Mutex
+	text   strings.Builder // guarded by mu
+	states strings.Builder // guarded by mu: what ConnState was told
+}
+
+// state is a Server's ConnState.
+func (n *notes) state(_ net.Conn, state http.ConnState) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.states.WriteString(" " + state.String())
 }
 
 func (n *notes) printf(format string, args ...any) {
@@ -153,11 +126,12 @@ type outcome struct {
 	ended    bool   // the server ended the connection by itself
 	rest     string // what came when the client ended it
 	notes    string
+	states   string // what ConnState was told
 	logs     string // what the server logged, without the places in the code
 }
 
 func (o outcome) String() string {
-	return fmt.Sprintf("received %.6000q\nended by the server: %v\nthen %.600q\nnotes:\n%s\nlogs:\n%s", o.received, o.ended, o.rest, o.notes, o.logs)
+	return fmt.Sprintf("received %.6000q\nended by the server: %v\nthen %.600q\nnotes:\n%s\nstates:%s\nlogs:\n%s", o.received, o.ended, o.rest, o.notes, o.states, o.logs)
 }
 
 var placeRE = regexp.MustCompile(`(?s) from .*? \(.*?\)|serving [^ ]*: |\ngoroutine .*`)
@@ -181,6 +155,9 @@ func play(sc *scenario, c client, n *notes, logged func() string) (o outcome) {
 	synctest.Wait()
 	o.received, o.rest = plain(received), plain(all[len(received):])
 	o.notes = n.String()
+	n.mu.Lock()
+	o.states = n.states.String()
+	n.mu.Unlock()
 	o.logs = placeRE.ReplaceAllString(logged(), "")
 	if i := strings.Index(o.logs, "goroutine "); i >= 0 {
 		o.logs = o.logs[:i]
@@ -194,7 +171,7 @@ func compare(t *testing.T, sc *scenario) {
 	var want outcome
 	synctest.Test(t, func(t *testing.T) {
 		n := new(notes)
-		p := newPeer(t, func(w http.ResponseWriter, r *http.Request) { sc.handler(n, w, r) })
+		p := newPeer(t, n.state, func(w http.ResponseWriter, r *http.Request) { sc.handler(n, w, r) })
 		want = play(sc, p.dial(), n, p.logged)
 		p.end()
 	})
@@ -202,7 +179,7 @@ func compare(t *testing.T, sc *scenario) {
 	for _, policy := range []dispatch.Policy{dispatch.PolicyPool, dispatch.PolicyInline, dispatch.PolicyAdaptive} {
 		synctest.Test(t, func(t *testing.T) {
 			n := new(notes)
-			s := newSim(t, 1, reactortest.Faults{SendBuffer: 1 << 20, RecvBuffer: 1 << 20}, simConfig{policy: policy, Config: Config{GeneralOptions: true, DupFile: reopen}, watermark: 1 << 20},
+			s := newSim(t, 1, reactortest.Faults{SendBuffer: 1 << 20, RecvBuffer: 1 << 20}, simConfig{policy: policy, Config: Config{ConnState: n.state, GeneralOptions: true, DupFile: reopen}, watermark: 1 << 20},
 				func(w http.ResponseWriter, r *http.Request) { sc.handler(n, w, r) })
 			got := play(sc, s.dial(), n, s.logged)
 			if same := got == want; same == differs {

@@ -116,7 +116,7 @@ func TestContextOfDeparture(t *testing.T) {
 			})
 			if !tt.here {
 				synctest.Test(t, func(t *testing.T) {
-					p := newPeer(t, once)
+					p := newPeer(t, nil, once)
 					check(p.dial(), "net/http", tt.want)
 					p.end()
 				})
@@ -235,4 +235,54 @@ func TestConnContext(t *testing.T) {
 			c.Close()
 		}
 	})
+}
+
+// TestCloseNotify: the channel tells of a client that goes, whenever it was asked for, and of nothing else.
+func TestCloseNotify(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		run  func(notify func() <-chan bool, leave func(), r *http.Request) (gone bool)
+		want bool
+	}{
+		{"before", func(notify func() <-chan bool, leave func(), r *http.Request) bool {
+			c := notify()
+			leave()
+			return <-c && <-r.Context().Done() == struct{}{}
+		}, true},
+		{"after", func(notify func() <-chan bool, leave func(), r *http.Request) bool {
+			leave()
+			<-r.Context().Done()
+			return <-notify()
+		}, true},
+		{"stays", func(notify func() <-chan bool, _ func(), _ *http.Request) bool {
+			c := notify()
+			synctest.Wait()
+			return len(c) > 0
+		}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var c *reactortest.Client
+				var notify <-chan bool
+				got := make(chan bool, 1)
+				s := newSim(t, 1, reactortest.Faults{}, simConfig{}, func(w http.ResponseWriter, r *http.Request) {
+					f := func() <-chan bool {
+						notify = w.(interface{ CloseNotify() <-chan bool }).CloseNotify()
+						return notify
+					}
+					got <- test.run(f, func() { c.Close() }, r)
+				})
+				c = s.dial()
+				_, _ = io.WriteString(c, get)
+				if gone := <-got; gone != test.want {
+					t.Errorf("told: %v", gone)
+				}
+				synctest.Wait()
+				if len(notify) > 0 { // one that stayed is not gone because its request is done
+					t.Error("told at the end")
+				}
+				c.Close()
+			})
+		})
+	}
 }

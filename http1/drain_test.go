@@ -221,7 +221,7 @@ func TestConnState(t *testing.T) {
 			var want string
 			synctest.Test(t, func(t *testing.T) {
 				rec := new(recorder)
-				p := newPeer(t, serveStream)
+				p := newPeer(t, nil, serveStream)
 				p.server.ConnState = note(rec)
 				want = run(p.dial(), rec)
 				p.end()
@@ -238,4 +238,58 @@ func TestConnState(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestUnreadChunks: an answer that went out before the unread body was there did not end the connection; so it is kept,
+// within reason.
+func TestUnreadChunks(t *testing.T) {
+	for _, test := range []struct {
+		size, want int
+	}{{maxDrain + 1<<16, 2}, {maxChunkedDrain + 1<<16, 1}} {
+		inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+			s := newSim(t, 1, reactortest.Faults{}, simConfig{policy: p}, sayOK)
+			c, tap := s.send("")
+			_, _ = io.WriteString(c, postChunked(test.size)+get) // it fails where the server has had enough
+			_ = c.CloseWrite()
+			if got, _ := tap.ended(); strings.Count(got, "HTTP/1.1 200 OK") != test.want {
+				t.Errorf("%d bytes: got %q", test.size, got)
+			}
+			c.Close()
+		})
+	}
+}
+
+// TestKeepAlivesDisabledWhileIdle: a connection that is idle when keep-alives are switched off is closed, one that has not served
+// yet is left alone until it has.
+func TestKeepAlivesDisabledWhileIdle(t *testing.T) {
+	inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+		s := newSim(t, 1, reactortest.Faults{}, simConfig{policy: p}, sayOK)
+		idle, idleTap := s.send(get)
+		fresh, freshTap := s.send("")
+		synctest.Wait()
+		s.server.SetKeepAlivesEnabled(false)
+		s.reactor.CloseIdle()
+		if got, d := idleTap.ended(); strings.Contains(got, "close") || d > late {
+			t.Errorf("idle: got %q after %v", got, d)
+		}
+		time.Sleep(newGrace + time.Second)
+		_, _ = io.WriteString(fresh, get+get)
+		if got, _ := freshTap.ended(); strings.Count(got, "HTTP/1.1 200 OK") != 1 || !strings.Contains(got, "Connection: close\r\n") {
+			t.Errorf("new: got %q", got)
+		}
+		idle.Close()
+		fresh.Close()
+	})
+}
+
+// TestDrainNew: Shutdown leaves a connection some time for its first request, from its accept on.
+func TestDrainNew(t *testing.T) {
+	inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+		s := newSim(t, 1, reactortest.Faults{}, simConfig{policy: p}, sayOK)
+		c, _ := s.send("")
+		synctest.Wait()
+		time.Sleep(2 * time.Second)
+		around(t, "drained", s.drain(), newGrace-2*time.Second)
+		c.Close()
+	})
 }

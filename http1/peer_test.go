@@ -25,9 +25,9 @@ type peer struct {
 	logs strings.Builder // guarded by mu
 }
 
-func newPeer(t *testing.T, handler http.HandlerFunc) *peer {
+func newPeer(t *testing.T, state func(net.Conn, http.ConnState), handler http.HandlerFunc) *peer {
 	p := &peer{t: t, accepted: make(chan net.Conn), served: make(chan error, 1)}
-	p.server = &http.Server{Handler: handler, ErrorLog: log.New(p, "", 0)}
+	p.server = &http.Server{Handler: handler, ConnState: state, ErrorLog: log.New(p, "", 0)}
 	go func() { p.served <- p.server.Serve(p) }()
 	return p
 }

@@ -64,6 +64,11 @@ const (
 	// connection; net/http has the same number.
 	maxDrain = 256 << 10
 
+	// maxChunkedDrain is the same for a chunked body. The answer left before anybody could know how long that is, and did
+	// not say that the connection ends; so the client may already have sent its next request when it does, and can't tell
+	// whether that was served. net/http waits for 256 KB of the body before it answers.
+	maxChunkedDrain = 16 << 20
+
 	// lingerTimeout and maxLinger bound how long, and for how many bytes, a channel that has said its last word goes on
 	// reading so that the peer can read that word: closing at once would reset the connection under it
 	// (RFC 9112 §9.6).

@@ -576,3 +576,44 @@ func TestReaderRaces(t *testing.T) {
 		readers.Wait()
 	})
 }
+
+// TestWriteTimeoutWhileComputing: a write timeout that passes while nothing is written fails the next write, and is no
+// reason to cancel the request before.
+func TestWriteTimeoutWhileComputing(t *testing.T) {
+	inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+		for _, extended := range []bool{false, true} {
+			s := newSim(t, 1, reactortest.Faults{}, simConfig{policy: p, Config: Config{WriteTimeout: time.Second}}, func(w http.ResponseWriter, r *http.Request) {
+				rc := http.NewResponseController(w)
+				time.Sleep(10 * time.Second)
+				if err := r.Context().Err(); err != nil {
+					t.Error("context:", err)
+				}
+				if extended {
+					if err := rc.SetWriteDeadline(time.Now().Add(time.Second)); err != nil {
+						t.Error(err)
+					}
+				}
+				_, _ = io.WriteString(w, "ok")
+				if err := rc.Flush(); errors.Is(err, os.ErrDeadlineExceeded) == extended {
+					t.Error("flush:", err)
+				}
+				if !extended {
+					// Errors of the connection stay.
+					if err := rc.SetWriteDeadline(time.Time{}); err != nil {
+						t.Error(err)
+					}
+					if err := rc.Flush(); !errors.Is(err, os.ErrDeadlineExceeded) {
+						t.Error("flush after the deadline was moved:", err)
+					}
+				}
+			})
+			c, tap := s.send(get)
+			time.Sleep(20 * time.Second)
+			synctest.Wait()
+			if got, _ := tap.soFar(); strings.Contains(got, "ok") != extended {
+				t.Errorf("got %q", got)
+			}
+			c.Close()
+		}
+	})
+}
