@@ -28,7 +28,6 @@ type engine struct {
 	program string // the package of its program, which takes the flags of bench/server
 	module  string // whose version is told, or "" where it is Go's or this module's own
 	has     need
-	missing string // why it can't be chosen, or ""
 	tool    string // the program it needs, or ""
 }
 
@@ -44,10 +43,7 @@ var engines = []engine{
 	{name: "waitress-pool", about: "this server, handlers on task threads", program: ownServer, has: goServer},
 	{name: "waitress-inline", about: "this server, handlers on the event loops", program: ownServer, has: goServer},
 	{name: "waitress-adaptive", about: "this server, handlers where they have proved to belong", program: ownServer, has: goServer},
-	{
-		name: "waitress-native", about: "this server, without net/http's types", program: ownServer, has: goServer,
-		missing: "there is no such handler yet",
-	},
+	{name: "waitress-native", about: "this server, adaptive too, without net/http's types", program: ownServer, has: goServer},
 	{name: "nethttp", about: "the standard library's server", program: ownServer, has: goServer},
 	{
 		name: "gnet", about: "an event loop that parses nothing and answers canned bytes: a floor, not a server",
@@ -65,21 +61,20 @@ var engines = []engine{
 
 func (e engine) label() string { return e.name }
 
-// unavailable says why an engine can't be had here; "" if it can.
-func (e engine) unavailable() string {
-	if e.missing == "" && e.tool != "" {
-		if _, err := exec.LookPath(e.tool); err != nil {
-			return err.Error()
-		}
+// available returns an error if an engine can't be had here.
+func (e engine) available() error {
+	if e.tool == "" {
+		return nil
 	}
-	return e.missing
+	_, err := exec.LookPath(e.tool)
+	return err
 }
 
 // own returns the engines that need no other module, which is what is measured unless others are named.
 func own() []engine {
 	var list []engine
 	for _, e := range engines {
-		if e.program == ownServer && e.missing == "" {
+		if e.program == ownServer {
 			list = append(list, e)
 		}
 	}

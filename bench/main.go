@@ -155,13 +155,13 @@ func pickEngines(list string) ([]engine, error) {
 	picked, err := pick(engines, list)
 	var here []engine
 	for _, e := range picked {
-		switch why := e.unavailable(); {
-		case why == "":
+		switch err := e.available(); {
+		case err == nil:
 			here = append(here, e)
 		case list == "all":
-			log.Printf("left out: %s: %s", e.name, why)
+			log.Printf("left out: %s: %v", e.name, err)
 		default:
-			return nil, fmt.Errorf("%s: %s", e.name, why)
+			return nil, fmt.Errorf("%s: %w", e.name, err)
 		}
 	}
 	return here, err

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"errors"
 	"net"
 	"net/http"
 
@@ -16,14 +15,9 @@ var engines = map[string]app.Engine{
 	"waitress-pool":     waitressEngine(waitress.PolicyPool),
 	"waitress-inline":   waitressEngine(waitress.PolicyInline),
 	"waitress-adaptive": waitressEngine(waitress.PolicyAdaptive),
-	"waitress-native":   missing("there is no native handler yet"),
+	"waitress-native":   nativeEngine,
 	"nethttp":           netHTTPEngine,
 	"gnet":              gnetEngine,
-}
-
-// missing refuses.
-func missing(why string) app.Engine {
-	return func(*app.Options, func(net.Addr)) error { return errors.New(why) }
 }
 
 // A server is the part that waitress.Server and http.Server have in common.

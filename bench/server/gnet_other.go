@@ -4,5 +4,12 @@
 
 package main
 
+import (
+	"errors"
+	"net"
+
+	"github.com/waitress-go/waitress/bench/internal/app"
+)
+
 // gnetEngine refuses: gnet does not compile for this system.
-var gnetEngine = missing("gnet is not for this system")
+func gnetEngine(*app.Options, func(net.Addr)) error { return errors.New("gnet is not for this system") }
