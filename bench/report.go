@@ -28,6 +28,19 @@ func (s samples) add(at cell, round, rounds int, found sample) {
 	s[at][round] = found
 }
 
+// rounds is how many there were, since a run may be ended early.
+func (s samples) rounds() int {
+	most := 0
+	for _, all := range s {
+		for round, found := range all {
+			if found != nil {
+				most = max(most, round+1)
+			}
+		}
+	}
+	return most
+}
+
 // A report is what a run has found. It is what -json prints and -from reads.
 type report struct {
 	Machine  meter.Machine `json:"machine"`
@@ -66,7 +79,7 @@ func spreadOf(values []float64) spread {
 
 func newReport(c *config, machine meter.Machine, versions []string, found samples) *report {
 	r := &report{
-		Machine: machine, Versions: versions, Rounds: c.rounds, Seconds: c.duration.Seconds(), Idle: c.idle, Base: c.base,
+		Machine: machine, Versions: versions, Rounds: found.rounds(), Seconds: c.duration.Seconds(), Idle: c.idle, Base: c.base,
 	}
 	for _, e := range c.engines {
 		r.Engines = append(r.Engines, e.name)
