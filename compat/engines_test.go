@@ -26,17 +26,12 @@ import (
 // patience is how long a test waits for what must happen, before it fails.
 const patience = 60 * time.Second
 
-// A limit is what an application asks of its server, in the terms that both servers have.
-type limit struct {
-	writeTimeout time.Duration
-}
-
 // An engine is a server that applications run on.
 type engine struct {
 	name string
 	// waits: handlers may wait for each other, and for the end of their client. PolicyInline is for handlers that don't.
 	waits bool
-	new   func(h http.Handler, l limit) server
+	new   func(h http.Handler) server
 }
 
 // A server is what http.Server and waitress.Server have in common.
@@ -46,9 +41,9 @@ type server interface {
 	Close() error
 }
 
-func newWaitress(p waitress.Policy) func(h http.Handler, l limit) server {
-	return func(h http.Handler, l limit) server {
-		return &waitress.Server{Handler: h, Policy: p, WriteTimeout: l.writeTimeout, Logger: zap.NewNop()}
+func newWaitress(p waitress.Policy) func(h http.Handler) server {
+	return func(h http.Handler) server {
+		return &waitress.Server{Handler: h, Policy: p, Logger: zap.NewNop()}
 	}
 }
 
@@ -56,19 +51,20 @@ func newWaitress(p waitress.Policy) func(h http.Handler, l limit) server {
 const reference = "net-http"
 
 var engines = []engine{
-	{reference, true, func(h http.Handler, l limit) server {
+	{reference, true, func(h http.Handler) server {
 		return &http.Server{
-			Handler: h, WriteTimeout: l.writeTimeout, ReadHeaderTimeout: patience, ErrorLog: log.New(io.Discard, "", 0),
+			Handler: h, ReadHeaderTimeout: patience, ErrorLog: log.New(io.Discard, "", 0),
 		}
 	}},
 	{"pool", true, newWaitress(waitress.PolicyPool)},
 	{"inline", false, newWaitress(waitress.PolicyInline)},
+	{"adaptive", true, newWaitress(waitress.PolicyAdaptive)},
 }
 
 // each runs f on every engine. app makes a new application for each, since applications have state.
 func each(t *testing.T, app func(t *testing.T) http.Handler, f func(t *testing.T, s *started)) {
 	for _, e := range engines {
-		t.Run(e.name, func(t *testing.T) { f(t, e.start(t, app(t), limit{})) })
+		t.Run(e.name, func(t *testing.T) { f(t, e.start(t, app(t))) })
 	}
 }
 
@@ -76,7 +72,7 @@ func each(t *testing.T, app func(t *testing.T) http.Handler, f func(t *testing.T
 func eachWaiting(t *testing.T, app func(t *testing.T) http.Handler, f func(t *testing.T, s *started)) {
 	for _, e := range engines {
 		if e.waits {
-			t.Run(e.name, func(t *testing.T) { f(t, e.start(t, app(t), limit{})) })
+			t.Run(e.name, func(t *testing.T) { f(t, e.start(t, app(t))) })
 		}
 	}
 }
@@ -94,13 +90,13 @@ type started struct {
 }
 
 // start runs h on e until the end of the test, and fails the test if e can't end.
-func (e *engine) start(t *testing.T, h http.Handler, limit limit) *started {
+func (e *engine) start(t *testing.T, h http.Handler) *started {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := e.new(h, limit)
+	srv := e.new(h)
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
 	jar, err := cookiejar.New(nil)

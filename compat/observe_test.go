@@ -103,7 +103,7 @@ func TestOpenTelemetry(t *testing.T) {
 			mux.HandleFunc("GET /stream", stream)
 			mux.HandleFunc("GET /refused", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
 			s := e.start(t, otelhttp.NewHandler(mux, "restaurant", otelhttp.WithTracerProvider(provider),
-				otelhttp.WithPropagators(propagation.TraceContext{}), otelhttp.WithPublicEndpointFn(func(*http.Request) bool { return false })), limit{})
+				otelhttp.WithPropagators(propagation.TraceContext{}), otelhttp.WithPublicEndpointFn(func(*http.Request) bool { return false })))
 			traced := []string{"Traceparent: 00-" + parent + "-b7ad6b7169203331-01", "User-Agent: guest"}
 			s.expect(t, step{request: "POST /upper", header: traced, body: "soup", want: "200 SOUP"})
 			s.expect(t, step{request: "GET /stream", header: traced, want: "200 0\n1\n2\n"})
@@ -170,17 +170,6 @@ func TestPprof(t *testing.T) {
 		}
 		if trace := s.get(t, "/debug/pprof/trace?seconds=0.1"); !strings.HasPrefix(trace, "go 1.") {
 			t.Errorf("trace: %.20q", trace)
-		}
-	})
-	// pprof extends the deadline of the answer, so that it may take longer than the server's answers usually may.
-	t.Run("beyond WriteTimeout", func(t *testing.T) {
-		for _, e := range engines {
-			t.Run(e.name, func(t *testing.T) {
-				s := e.start(t, mux, limit{writeTimeout: 50 * time.Millisecond})
-				if trace := s.get(t, "/debug/pprof/trace?seconds=0.2"); !strings.HasPrefix(trace, "go 1.") {
-					t.Errorf("trace: %.20q", trace)
-				}
-			})
 		}
 	})
 }

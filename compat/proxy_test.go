@@ -20,7 +20,7 @@ import (
 // newProxy starts back on e, and a ReverseProxy for it, on e too.
 func newProxy(t *testing.T, e *engine, back http.Handler) *started {
 	t.Helper()
-	behind := e.start(t, back, limit{})
+	behind := e.start(t, back)
 	target, err := url.Parse(behind.url)
 	if err != nil {
 		t.Fatal(err)
@@ -35,7 +35,7 @@ func newProxy(t *testing.T, e *engine, back http.Handler) *started {
 		},
 		Transport: transport,
 		ErrorLog:  log.New(io.Discard, "", 0), // a backend that aborts is part of the test
-	}, limit{})
+	})
 }
 
 // TestReverseProxy has httputil.ReverseProxy and what is behind it on the same kind of server.

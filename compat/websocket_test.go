@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	coder "github.com/coder/websocket"
 	"github.com/gin-gonic/gin"
@@ -156,8 +157,9 @@ func echoMessages(ctx context.Context, s *started, compressed bool, seed uint64,
 	if resp.StatusCode != http.StatusSwitchingProtocols {
 		return "", errors.New(resp.Status)
 	}
-	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
-	defer stop()
+	if err := wire.SetDeadline(time.Now().Add(patience)); err != nil {
+		return "", err
+	}
 
 	sent := make(chan error, 1)
 	go func() { sent <- sendMessages(c, seed, messages) }()

@@ -51,7 +51,7 @@ func main() {
 	serve := flag.Bool("serve", false, "be the server that is checked, for its own use")
 	policy := waitress.PolicyPool
 	flag.TextVar(&policy, "policy", policy, "with -serve: where handlers run")
-	policies := flag.String("policies", "pool,inline", "the policies to check, by `NAME,NAME`")
+	policies := flag.String("policies", "pool,inline,adaptive", "the policies to check, by `NAME,NAME`")
 	only := flag.String("only", "", "run the checks whose name matches this `expression`")
 	skip := flag.String("skip", "^$", "leave out the checks whose name matches this `expression`")
 	picture := flag.String("picture", "", "write what the browser shows to this PNG `file`")
