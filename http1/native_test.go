@@ -332,8 +332,14 @@ func TestNewPresetRefuses(t *testing.T) {
 		status int
 		fields []string
 	}{
-		{100, nil}, {1000, nil}, {200, []string{"a"}}, {200, []string{"a b", "c"}}, {200, []string{"a", "b\r\nc: d"}},
-		{200, []string{"content-length", "1"}}, {200, []string{"Transfer-Encoding", "chunked"}}, {200, []string{"Connection", "close"}},
+		{100, nil},
+		{1000, nil},
+		{200, []string{"a"}},
+		{200, []string{"a b", "c"}},
+		{200, []string{"a", "b\r\nc: d"}},
+		{200, []string{"content-length", "1"}},
+		{200, []string{"Transfer-Encoding", "chunked"}},
+		{200, []string{"Connection", "close"}},
 	} {
 		func() {
 			defer func() {

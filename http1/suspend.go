@@ -3,6 +3,7 @@
 package http1
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -311,6 +312,8 @@ func (ch *channel) park(t *reactor.Turn) want {
 	s.whole = left == nothingLeft || n.body.decoder == nil && n.body.left <= int64(len(ch.in)-ch.at)
 	if s.kept = n.began() || left != nothingLeft || n.length < 0; s.kept {
 		n.keepText()
+		// These may be pieces of the input too.
+		n.content, n.decoder.ready = bytes.Clone(n.content), bytes.Clone(n.decoder.ready)
 		n.wait = nil
 		r.give()
 	} else {
