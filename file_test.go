@@ -434,9 +434,6 @@ func TestFileGrows(t *testing.T) {
 
 // TestFileHijack: what of a file has been written has left before the connection is the handler's.
 func TestFileHijack(t *testing.T) {
-	if systemCapabilities().noHijack {
-		return
-	}
 	policies(t, func(t *testing.T, p Policy) {
 		const size = 20 << 20
 		name, content := patternFile(t, size)

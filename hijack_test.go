@@ -16,9 +16,6 @@ import (
 
 // TestHijack takes the connection at every point of a request where net/http lets it be taken.
 func TestHijack(t *testing.T) {
-	if systemCapabilities().noHijack {
-		return
-	}
 	const before, after, turn = "said before the hijack", "said after it", "over to you"
 	policies(t, func(t *testing.T, p Policy) {
 		for _, test := range []struct {
@@ -102,9 +99,6 @@ func TestHijack(t *testing.T) {
 // TestHijackOutlives: a hijacked connection is nobody's but its owner's: neither Shutdown nor Close, nor the end of the
 // handler, ends it.
 func TestHijackOutlives(t *testing.T) {
-	if systemCapabilities().noHijack {
-		return
-	}
 	policies(t, func(t *testing.T, p Policy) {
 		taken := make(chan net.Conn, 1)
 		ts := serve(t, &Server{Policy: p, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -143,9 +137,6 @@ func TestHijackOutlives(t *testing.T) {
 
 // TestShutdownLeavesHijackers: a handler that has hijacked its connection goes on with it, and Shutdown doesn't wait for it.
 func TestShutdownLeavesHijackers(t *testing.T) {
-	if systemCapabilities().noHijack {
-		return
-	}
 	policies(t, func(t *testing.T, p Policy) {
 		taken, ended := make(chan struct{}), make(chan struct{})
 		ts := serve(t, &Server{Policy: p, Loops: 1, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

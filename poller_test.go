@@ -58,8 +58,8 @@ type capabilities struct {
 	noSignals   bool          // a test can't send the process that it has started a signal
 	noLimit     bool          // a process can't limit its descriptors
 	noUnix      bool          // there may be no Unix sockets
+	namedFiles  bool          // temporary files have names while they are in use
 	noBacklog   bool          // a listener doesn't tell its backlog
-	noHijack    bool          // connections can't be hijacked
 	spurious    bool          // reports come for no reason, so that nothing follows from one of them
 }
 
@@ -69,7 +69,6 @@ func systemCapabilities() capabilities {
 	kqsim := builtWith("-tags", "kqsim")       // the model of kqueue
 	fallback := builtWith("-tags", "fallback") // no poller of the system's
 	c.allocates = c.allocates || kqsim || fallback || builtWith("-race", "true")
-	c.noHijack = c.noHijack || fallback
 	c.noBacklog = c.noBacklog || os.Getenv(emulatorVariable) != "" // an emulator gives less of what the kernel tells
 	c.spurious = c.spurious || kqsim
 	return c
@@ -93,14 +92,14 @@ func namedCapabilities(system string) capabilities {
 		// for the end only when there are no more bytes, and has no Unix sockets (Windows has had them since 2018).
 		return capabilities{
 			conns: 200, wakes: 2000, granularity: 16 * time.Millisecond, allocates: true, resetIsEOF: true, endIsLast: true,
-			resetEnds: true, noSignals: true, noLimit: true, noUnix: true, ownErrors: true,
+			resetEnds: true, noSignals: true, noLimit: true, noUnix: true, ownErrors: true, namedFiles: true,
 		}
 	case "linux":
 		return capabilities{conns: 500, wakes: 20_000, granularity: time.Millisecond, abstract: true}
 	case "plan9", "js", "wasip1":
-		return capabilities{noSignals: true, noLimit: true, noUnix: true, allocates: true, noHijack: true}
+		return capabilities{noSignals: true, noLimit: true, noUnix: true, allocates: true, namedFiles: true}
 	case "aix", "illumos", "solaris":
-		return capabilities{allocates: true, noHijack: true}
+		return capabilities{allocates: true, namedFiles: true}
 	default:
 		return capabilities{conns: 500, wakes: 20_000, granularity: time.Millisecond, allocates: true}
 	}
