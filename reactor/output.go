@@ -68,9 +68,10 @@ const (
 	// count them: they take no memory.
 	maxFiles = 4
 
-	// filePiece is how much of a file is sent at once, and fileTurn how much a loop sends of all files together before it
-	// looks for events. Either may have to come from a disk.
+	// filePiece is how much of a file is sent at once on a loop, taskPiece how much on another goroutine, and fileTurn how much
+	// a loop sends of all files together before it looks for events. All of it may have to come from a disk.
 	filePiece = 256 << 10
+	taskPiece = 1 << 20
 	fileTurn  = 1 << 20
 )
 
@@ -265,7 +266,11 @@ func (c *Conn) WriteFile(t *Turn, f File, offset, n int64) error {
 	q.segments = append(q.segments, s)
 	q.files++
 	for q != nil && q.err == nil && !q.blocked {
-		c.sendHeld(q)
+		piece := taskPiece
+		if t != nil && !t.Lost() {
+			piece = filePiece
+		}
+		c.send(q, &piece)
 		if q = o.q.Load(); q == nil || q.err != nil || q.blocked {
 			break
 		}
@@ -373,11 +378,10 @@ func (c *Conn) sendHeld(q *queue) {
 	c.send(q, &piece)
 }
 
-// send writes what the socket takes of q, but of a file no more than a piece, and that from files, which counts down. It
-// leaves c.out empty, blocked or failed; or held, if there is more of a file to send. Under the output's lock.
+// send writes what the socket takes of q, but of files no more than what files counts down from. It leaves c.out empty,
+// blocked or failed; or held, if there is more of a file to send. Under the output's lock.
 func (c *Conn) send(q *queue, files *int) (progress bool) {
 	q.blocked = false
-	piece := min(filePiece, *files)
 	for q.first < len(q.segments) {
 		s := q.segments[q.first]
 		var n int
@@ -389,11 +393,10 @@ func (c *Conn) send(q *queue, files *int) (progress bool) {
 			q.bytes -= n
 			done = q.head == len(s.p)
 		} else {
-			if piece == 0 {
+			if *files == 0 {
 				return progress
 			}
-			n, err = c.sendFile(s.file, piece)
-			piece -= n
+			n, err = c.sendFile(s.file, *files)
 			*files -= n
 			done = s.file.n == 0
 		}
@@ -506,7 +509,10 @@ func (c *Conn) drain(t *Turn) bool {
 	}
 	stalled := q.stall.Load()
 	q.stall.Store(never) // so that block sets it anew
-	progress := c.send(q, &t.fileBytes)
+	piece := min(filePiece, t.fileBytes)
+	t.fileBytes -= piece
+	progress := c.send(q, &piece)
+	t.fileBytes += piece
 	if !progress && q.err == nil {
 		q.stall.Store(stalled)
 		c.schedule(stalled)
