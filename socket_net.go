@@ -103,6 +103,7 @@ type netSocket struct {
 
 	in      []byte    // what the reader has read and nobody has yet; a piece of the reader's buffer, or taken's after it
 	eof     bool      // the peer's stream ended behind in
+	shaking bool      // the reader is busy with the handshake
 	reading bool      // there is a reader
 	changed sync.Cond // of what above and of writing: the reader waits, and take
 
@@ -399,6 +400,9 @@ func (x *netSockets) Close(fd reactor.FD) error {
 		s.end = netClosing
 		s.in = nil
 		s.changed.Broadcast()
+		if s.shaking && s.conn.SetDeadline(longAgo) == nil {
+			return nil // the handshake says what came of it, and closes
+		}
 		s.timer = time.AfterFunc(netCloseTimeout, func() { s.shut(true) })
 		s.startWriter()
 	case netClosing, netCut, netTaken:

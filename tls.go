@@ -83,14 +83,18 @@ func (s *netSocket) handshake() bool {
 	if !ok {
 		return true
 	}
-	err := s.shake(c)
-	if err == nil {
-		return true
-	}
 	s.mu.Lock()
-	ours := s.end == netCut // it was ended on this side
+	s.shaking = true
 	s.mu.Unlock()
-	if !ours {
+	err := s.shake(c)
+	s.mu.Lock()
+	s.shaking = false
+	end := s.end
+	s.mu.Unlock()
+	switch {
+	case err == nil && end < netClosing:
+		return true
+	case err != nil && end != netCut: // else it was ended on this side
 		s.sockets.handshakeFailed(s.conn.RemoteAddr(), err)
 	}
 	var record tls.RecordHeaderError
