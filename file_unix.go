@@ -56,5 +56,35 @@ func (f diskFile) ReadAt(p []byte, offset int64) (int, error) {
 	return done, nil
 }
 
+// WriteAt implements io.WriterAt, for a spool.
+func (f diskFile) WriteAt(p []byte, offset int64) (int, error) {
+	done := 0
+	for done < len(p) {
+		n, err := unix.Pwrite(int(f), p[done:], offset+int64(done))
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return done, os.NewSyscallError("pwrite", err)
+		}
+		done += max(n, 0)
+	}
+	return done, nil
+}
+
+// newSpool makes a temporary file that has no name any more, and so is gone with the process at the latest.
+func newSpool(dir string) (reactor.Spool, error) {
+	f, err := os.CreateTemp(dir, "waitress-")
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if err := os.Remove(f.Name()); err != nil {
+		return nil, err
+	}
+	own, err := dupFile(f)
+	if err != nil {
+		return nil, err
+	}
+	return own.(diskFile), nil
+}
+
 // Close implements io.Closer.
 func (f diskFile) Close() error { return os.NewSyscallError("close", unix.Close(int(f))) }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"math"
 	"net"
 	"net/http"
 	"net/netip"
@@ -178,8 +179,17 @@ type Server struct {
 	KeepAliveRequests int
 
 	// OutbufHighWatermark is how many bytes of output may wait on one connection for its client before the handler's
-	// Write waits too. Default: 1 MiB.
+	// Write waits too. Default: 1 MiB; none with OutbufOverflow.
 	OutbufHighWatermark int
+
+	// OutbufOverflow is how many of those bytes may be in memory; the others are in a temporary file, so that a handler is done
+	// when it has written its answer, whoever reads it. Where there is no room for a file, the handler waits for its client
+	// as it would without. Default: none, all are in memory.
+	OutbufOverflow int
+
+	// TempDir is where temporary files are made. They have no names there but while they are made, or, on systems where that
+	// can't be, while they are in use. Default: the system's, os.TempDir.
+	TempDir string
 
 	// Where handlers run.
 
@@ -397,7 +407,15 @@ func (s *Server) startReactor(newPoller func() (reactor.Poller, error), sockets 
 	if loops == 0 {
 		loops = runtime.GOMAXPROCS(0)
 	}
-	if watermark == 0 {
+	var spool func() (reactor.Spool, error)
+	if s.OutbufOverflow > 0 {
+		spool = func() (reactor.Spool, error) { return newSpool(s.TempDir) }
+	}
+	switch {
+	case watermark > 0:
+	case spool != nil:
+		watermark = math.MaxInt
+	default:
 		watermark = defaultOutbufHighWatermark
 	}
 	log := s.run.log
@@ -406,6 +424,8 @@ func (s *Server) startReactor(newPoller func() (reactor.Poller, error), sockets 
 		NewPoller:     newPoller,
 		Sockets:       sockets,
 		HighWatermark: watermark,
+		Overflow:      s.OutbufOverflow,
+		NewSpool:      spool,
 		WriteStall:    orDefault(s.WriteStallTimeout, defaultWriteStallTimeout),
 		MaxConns:      s.ConnectionLimit,
 		Admit:         s.run.admit,

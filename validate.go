@@ -97,6 +97,7 @@ func (s *Server) validateNumbers() error {
 		{"AddressLimit", int64(s.AddressLimit), 0},
 		{"KeepAliveRequests", int64(s.KeepAliveRequests), 0},
 		{"OutbufHighWatermark", int64(s.OutbufHighWatermark), 0},
+		{"OutbufOverflow", int64(s.OutbufOverflow), 0},
 		{"Threads", int64(s.Threads), 0},
 		{"QueueLimit", int64(s.QueueLimit), 0},
 		{"Loops", int64(s.Loops), 0},
@@ -110,6 +111,8 @@ func (s *Server) validateNumbers() error {
 		}
 	}
 	switch {
+	case s.OutbufOverflow > 0 && s.OutbufHighWatermark > 0 && s.OutbufHighWatermark <= s.OutbufOverflow:
+		return fmt.Errorf("OutbufOverflow is %d: it must be below OutbufHighWatermark, %d", s.OutbufOverflow, s.OutbufHighWatermark)
 	case s.QueueLimit > 0 && s.Threads == 0:
 		return fmt.Errorf("QueueLimit is %d: it has no meaning without Threads", s.QueueLimit)
 	case s.QueueTarget > 0 && s.Threads == 0:
@@ -132,6 +135,11 @@ func (s *Server) validateTexts() error {
 	if s.AccessLog == nil && (s.AccessLogFormat != "" || s.AccessLogSample != 0) {
 		return fmt.Errorf("AccessLogFormat is %q and AccessLogSample %d: they have no meaning without AccessLog",
 			s.AccessLogFormat, s.AccessLogSample)
+	}
+	if s.TempDir != "" {
+		if info, err := os.Stat(s.TempDir); err != nil || !info.IsDir() {
+			return fmt.Errorf("TempDir is %q: it must be a directory", s.TempDir)
+		}
 	}
 	if !httpparse.ValidFieldValue(s.Ident) {
 		return fmt.Errorf("%s is %q: it must be what a header field may hold, on one line", "Ident", s.Ident)

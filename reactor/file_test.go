@@ -66,7 +66,11 @@ func TestFileOrder(t *testing.T) {
 		}
 		content := pattern(2 * most)
 		var mixtures sync.Map // by Peer
-		m := newSim(t, seed, f, simConfig{loops: 2}, &script{
+		config := simConfig{loops: 2}
+		if seed%2 == 0 {
+			config.spool = &spooler{overflow: 1000}
+		}
+		m := newSim(t, seed, f, config, &script{
 			input: func(c *channel, turn *reactor.Turn, _ []byte) bool {
 				x := &mixture{
 					random:  rand.New(rand.NewPCG(uint64(seed), uint64(c.number))),

@@ -41,12 +41,15 @@ type queue struct {
 	segments []segment // those before first, and head bytes of that one, are gone
 	first    int
 	head     int
-	bytes    int           // how many in buffers have not left
-	files    int           // segments that are files
-	blocked  bool          // the socket was full: the loop drains when it is not
-	err      error         // failed: why
-	waiter   chan struct{} // closed when there is room again, or an error
-	stall    atomic.Int64  // when the peer must have taken something, or never
+	bytes    int   // how many in buffers have not left
+	spooled  int64 // how many in Spools
+	files    int   // segments that are files of somebody else's
+	blocked  bool  // the socket was full: the loop drains when it is not
+
+	unspooled bool          // there is no room in temporary files
+	err       error         // failed: why
+	waiter    chan struct{} // closed when there is room again, or an error
+	stall     atomic.Int64  // when the peer must have taken something, or never
 }
 
 // A segment is a piece of output: bytes in a pooled buffer, or a part of a file.
@@ -60,7 +63,8 @@ type filePart struct {
 	File
 	offset int64
 	n      int64
-	copied bool // it can't be sent, only read and written
+	copied bool  // it can't be sent, only read and written
+	spool  Spool // the same as File, or nil
 }
 
 const (
@@ -117,7 +121,7 @@ func (o *output) emptied(q *queue) {
 	o.q.Store(nil)
 	q.wake()
 	q.segments, q.first = q.segments[:0], 0
-	q.blocked = false
+	q.blocked, q.unspooled = false, false
 	queues.Put(q)
 }
 
@@ -146,7 +150,7 @@ func (q *queue) fail(err error) {
 	for _, s := range q.segments[q.first:] {
 		s.free()
 	}
-	q.segments, q.first, q.head, q.bytes, q.files, q.blocked = nil, 0, 0, 0, 0, false
+	q.segments, q.first, q.head, q.bytes, q.spooled, q.files, q.blocked = nil, 0, 0, 0, 0, 0, false
 	q.stall.Store(never)
 	q.wake()
 }
@@ -156,6 +160,14 @@ func (q *queue) wake() {
 		close(q.waiter)
 		q.waiter = nil
 	}
+}
+
+// waiting is how many bytes wait, but for those of files that are somebody else's.
+func (q *queue) waiting() int64 { return int64(q.bytes) + q.spooled }
+
+// room is how much of p the high watermark leaves room for.
+func (c *Conn) room(q *queue, p []byte) int {
+	return int(min(int64(len(p)), int64(c.loop.reactor.config.HighWatermark)-q.waiting()))
 }
 
 // push copies p behind what waits.
@@ -178,7 +190,7 @@ func (q *queue) push(p []byte) {
 // pop frees the first segment.
 func (q *queue) pop() {
 	s := q.segments[q.first]
-	if s.file != nil {
+	if s.file != nil && s.file.spool == nil {
 		q.files--
 	}
 	s.free()
@@ -224,10 +236,17 @@ func (c *Conn) Write(t *Turn, p []byte) error {
 			return q.err
 		case !q.blocked && q.bytes >= c.loop.reactor.config.HighWatermark:
 			c.sendHeld(q)
-		case q.bytes >= c.loop.reactor.config.HighWatermark:
+		case q.waiting() >= int64(c.loop.reactor.config.HighWatermark):
+			c.waitRoom(t, q)
+		case c.spools(q):
+			p = p[c.spool(t, q, p[:c.room(q, p)]):]
+		case q.unspooled && q.blocked && q.bytes >= c.loop.reactor.config.Overflow:
 			c.waitRoom(t, q)
 		default:
-			k := min(len(p), c.loop.reactor.config.HighWatermark-q.bytes)
+			k := c.room(q, p)
+			if c.loop.reactor.config.NewSpool != nil {
+				k = min(k, max(c.loop.reactor.config.Overflow-q.bytes, 0))
+			}
 			q.push(p[:k])
 			p = p[k:]
 			if !q.blocked {
@@ -398,6 +417,9 @@ func (c *Conn) send(q *queue, files *int) (progress bool) {
 			}
 			n, err = c.sendFile(s.file, *files)
 			*files -= n
+			if s.file.spool != nil {
+				q.spooled -= int64(n)
+			}
 			done = s.file.n == 0
 		}
 		progress = progress || n > 0
@@ -522,7 +544,7 @@ func (c *Conn) drain(t *Turn) bool {
 		after.blocked = true
 		c.sendLater()
 	}
-	if after != nil && after.err == nil && after.bytes <= c.loop.reactor.config.HighWatermark/2 && after.files < maxFiles {
+	if after != nil && after.err == nil && after.waiting() <= int64(c.loop.reactor.config.HighWatermark/2) && after.files < maxFiles {
 		after.wake()
 	}
 	o.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 	"github.com/waitress-go/waitress/internal/invariant"
 )
 
-// Config is what a Reactor is made of. All fields are required but MaxConns, Admit and Left.
+// Config is what a Reactor is made of. All fields are required but Overflow, NewSpool, MaxConns, Admit and Left.
 type Config struct {
 	Loops     int
 	NewPoller func() (Poller, error)
@@ -20,6 +20,9 @@ type Config struct {
 
 	// HighWatermark is how many bytes of output may wait on one connection before its writer waits too.
 	HighWatermark int
+	// Overflow is how many of those bytes may be in memory, if NewSpool is not nil: it makes a temporary file for the others.
+	Overflow int
+	NewSpool func() (Spool, error)
 	// WriteStall is how long a peer may take nothing of the output that waits for it before it is given up. 0: for ever.
 	WriteStall time.Duration
 

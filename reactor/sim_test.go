@@ -42,6 +42,7 @@ type simConfig struct {
 	maxConns   int
 	admit      func(peer string) bool
 	left       func(peer string)
+	spool      *spooler                              // makes temporary files
 	poller     func(reactor.Poller) reactor.Poller   // wraps every poller
 	sockets    func(reactor.Sockets) reactor.Sockets // wraps the sockets
 }
@@ -77,9 +78,16 @@ func newSim(t *testing.T, seed int64, faults reactortest.Faults, config simConfi
 	if config.sockets != nil {
 		sockets = config.sockets(sockets)
 	}
+	var newSpool func() (reactor.Spool, error)
+	overflow := 0
+	if config.spool != nil {
+		overflow, newSpool = config.spool.overflow, config.spool.newSpool
+	}
 	var err error
 	m.reactor, err = reactor.New(reactor.Config{
-		Loops: max(config.loops, 1),
+		Overflow: overflow,
+		NewSpool: newSpool,
+		Loops:    max(config.loops, 1),
 		NewPoller: func() (reactor.Poller, error) {
 			p := m.network.NewPoller()
 			if config.poller != nil {
