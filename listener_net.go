@@ -155,10 +155,7 @@ func (l *netListener) Close() error {
 		}
 	default:
 	}
-	if err := l.from.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-		return err
-	}
-	return nil
+	return closeFrom(l.from)
 }
 
 // addrText is a's text, or none: connections that were made in memory may have no address.

@@ -165,10 +165,7 @@ func (l *listener) Close() error {
 	if l.closed.Swap(true) {
 		return nil
 	}
-	if err := l.from.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-		return err
-	}
-	return nil
+	return closeFrom(l.from)
 }
 
 // Keep-alive as the net package sets it.

@@ -24,18 +24,6 @@ const programVariable = "WAITRESS_TEST_PROGRAM"
 var programs = map[string]func() int{
 	"serve":   serveProgram,
 	"systemd": systemdProgram,
-	"limited": limitedProgram,
-}
-
-// descriptorLimit is how many descriptors limitedProgram may have: its own dozen, and few clients.
-const descriptorLimit = 40
-
-func limitedProgram() int {
-	if err := limitDescriptors(); err != nil {
-		fmt.Println(err)
-		return 1
-	}
-	return serveProgram()
 }
 
 // serveProgram is a program as the README has it. "/wait" answers when the process gets a line on its standard input.
@@ -199,12 +187,17 @@ func TestServeDescriptorLimit(t *testing.T) {
 	if systemCapabilities().noLimit {
 		return
 	}
-	p := start(t, "limited")
+	const limit = 40 // descriptors: the process's own dozen, and few clients
+	p := start(t, "serve", func(c *exec.Cmd) {
+		// Only the shell can limit both what it runs may have and what that may ask for, as the Go runtime does.
+		script := fmt.Sprintf(`ulimit -n %d && exec "$0" "$@"`, limit)
+		c.Path, c.Args = "/bin/sh", append([]string{"sh", "-c", script}, c.Args...)
+	})
 	type client struct {
 		net.Conn
 		answered chan struct{}
 	}
-	clients := make([]*client, 2*descriptorLimit)
+	clients := make([]*client, 2*limit)
 	for i := range clients {
 		c := &client{p.dial(), make(chan struct{})}
 		clients[i] = c
