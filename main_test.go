@@ -17,6 +17,7 @@ import (
 // as processes of their own (see program).
 func TestMain(m *testing.M) {
 	if name := os.Getenv(programVariable); name != "" {
+		allowSignals()
 		os.Exit(programs[name]())
 	}
 	warmUp()

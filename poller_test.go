@@ -92,7 +92,7 @@ func namedCapabilities(system string) capabilities {
 		// for the end only when there are no more bytes, and has no Unix sockets (Windows has had them since 2018).
 		return capabilities{
 			conns: 200, wakes: 2000, granularity: 16 * time.Millisecond, allocates: true, resetIsEOF: true, endIsLast: true,
-			resetEnds: true, noSignals: true, noLimit: true, noUnix: true, ownErrors: true, namedFiles: true,
+			resetEnds: true, noLimit: true, noUnix: true, ownErrors: true, namedFiles: true,
 		}
 	case "linux":
 		return capabilities{conns: 500, wakes: 20_000, granularity: time.Millisecond, abstract: true}

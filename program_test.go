@@ -127,9 +127,9 @@ func TestServeSignals(t *testing.T) {
 	if systemCapabilities().noSignals {
 		return
 	}
-	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+	for _, s := range programSignals {
 		t.Run(s.String(), func(t *testing.T) {
-			p := start(t, "serve")
+			p := start(t, "serve", signalable)
 			idle, active := p.dial(), p.dial()
 			send(t, idle, get)
 			quiet := bufio.NewReader(idle)
@@ -138,7 +138,7 @@ func TestServeSignals(t *testing.T) {
 			if line := p.line(); line != "waiting" {
 				t.Fatalf("got %q", line)
 			}
-			if err := p.Process.Signal(s); err != nil {
+			if err := sendSignal(p.Process, s); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := quiet.ReadByte(); err == nil {
@@ -156,13 +156,13 @@ func TestServeSignals(t *testing.T) {
 		})
 	}
 	t.Run("twice", func(t *testing.T) {
-		p := start(t, "serve")
+		p := start(t, "serve", signalable)
 		c := p.dial()
 		send(t, c, "GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
 		if line := p.line(); line != "waiting" {
 			t.Fatalf("got %q", line)
 		}
-		if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+		if err := sendSignal(p.Process, programSignals[0]); err != nil {
 			t.Fatal(err)
 		}
 		// The first has arrived when the listener is closed; a second before that might count as the same one.
@@ -173,7 +173,7 @@ func TestServeSignals(t *testing.T) {
 			}
 			_ = c.Close()
 		}
-		if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+		if err := sendSignal(p.Process, programSignals[0]); err != nil {
 			t.Fatal(err)
 		}
 		if err := p.Wait(); err != nil {

@@ -32,6 +32,9 @@ func WithPolicy(p Policy) Option { return func(s *Server) { s.Policy = p } }
 // accepted any more, requests that have started are finished and their answers delivered, for Server.ShutdownTimeout at
 // most. A second signal closes everything at once. Serve returns nil after either, and else the reason why it could
 // not go on.
+//
+// Under Windows Ctrl-C and Ctrl-Break count as SIGINT, the console's closing, the user's logging off and the system's shutdown
+// as SIGTERM, and so do a stop and a shutdown that the service manager asks for where it has started the program as a service.
 func Serve(handler http.Handler, options ...Option) error {
 	s := &Server{Handler: handler}
 	for _, o := range options {
@@ -42,7 +45,7 @@ func Serve(handler http.Handler, options ...Option) error {
 
 // Run is Serve, the function, for a Server that has been made otherwise: it listens and serves until SIGINT or SIGTERM. Without
 // Addr and Listen it listens on 0.0.0.0:8080.
-func (s *Server) Run() error {
+func (s *Server) Run() (err error) {
 	if s.Addr == "" && len(s.Listen) == 0 {
 		s.Addr = defaultServeAddr
 	}
@@ -53,6 +56,15 @@ func (s *Server) Run() error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
+
+	ended := make(chan struct{})
+	told := serveService(signals, ended)
+	defer func() {
+		close(ended)
+		if serr := <-told; serr != nil {
+			err = errors.Join(err, serr)
+		}
+	}()
 
 	served := make(chan error, 1)
 	go func() { served <- s.ServeAll(listeners...) }()
