@@ -150,7 +150,7 @@ func (l *netListener) Close() error {
 	l.cancel()
 	select {
 	case <-l.ended:
-		if l.err == reactor.ErrListenerClosed { // its owner has closed it
+		if errors.Is(l.err, reactor.ErrListenerClosed) { // its owner has closed it
 			return nil
 		}
 	default:

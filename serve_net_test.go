@@ -851,7 +851,7 @@ func TestServeNetLast(t *testing.T) {
 			conns = conns[1:]
 			return c, nil
 		}})
-		if err != io.EOF {
+		if !errors.Is(err, io.EOF) {
 			t.Error("Serve:", err)
 		}
 		send(t, client, get)

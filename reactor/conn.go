@@ -408,11 +408,6 @@ func (c *Conn) schedule(at int64) {
 	}
 }
 
-// deadline is the earliest of the connection's deadlines.
-func (c *Conn) deadline() int64 {
-	return min(c.readAt.Load(), c.writeAt.Load(), c.out.stallAt())
-}
-
 // expire is called by the loop when c's entry in the wheel came up: it acts on every deadline that has passed and puts
 // c back for the next one.
 func (c *Conn) expire(t *Turn, now int64) {
