@@ -65,7 +65,7 @@ var metrics = [...]struct {
 	idleCPU:          {"CPU % of one core", "cpu_percent", 2, false},
 	firstAnswer:      {"ms from its start to its first answer", "first_answer_ms", 1, false},
 	loadCPU:          {"load's CPU µs/request", "load_cpu_us_per_request", 1, true},
-	loadLag:          {"load's own delay p99 µs", "load_lag_p99_us", 0, true},
+	loadLag:          {"load's own delay p99 µs", "load_lag_p99_us", 0, false},
 }
 
 // A quantile is a metric of latency.
