@@ -143,4 +143,4 @@ interop: ## put curl, wrk, ab, nginx, HAProxy and Chromium in front of the serve
 perf-gate: ## compare the cost of the hot path with the last tag's, in instructions: BASE=commit LIMIT=percent
 	.ci/perf-gate
 
-ci: test race test-kqsim lint cross fuzz ## what must hold before a change lands
+ci: test race test-kqsim test-fallback lint cross crossvet-others test-qemu fuzz ## what must hold before a change lands
