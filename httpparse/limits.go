@@ -4,9 +4,9 @@ package httpparse
 
 // The defaults of Limits.
 const (
-	// DefaultRequestLine is twice what every server should support (RFC 9112 §3: 8000 octets), for the long queries
-	// of login redirects.
-	DefaultRequestLine = 16 << 10
+	// DefaultRequestLine is six times what every server should support (RFC 9112 §3: 8000 octets): net/http has no limit
+	// of its own for it, and forms of 40 KB have been seen in queries. The rest of DefaultHeadBytes is for the fields.
+	DefaultRequestLine = 48 << 10
 	// DefaultHeadBytes holds the largest heads that clients are known to send, those with a Kerberos ticket of 48,000
 	// bytes in base64. It is also what one connection can make a server keep in memory before it has said anything.
 	DefaultHeadBytes = 64 << 10
