@@ -65,6 +65,23 @@ func TestViolations(t *testing.T) {
 			_ = s.Close(fd)
 			return s.Close(fd)
 		}, "Close of descriptor 3, which is not open"},
+		{"SendFile of nothing", func(n *Network, _ reactor.Poller, s reactor.Sockets, fd reactor.FD) error {
+			f := n.NewFile(p)
+			defer f.Close()
+			_, err := s.SendFile(fd, f, 0, 0)
+			return err
+		}, "SendFile of 0 bytes on descriptor 3"},
+		{"SendFile of a closed file", func(n *Network, _ reactor.Poller, s reactor.Sockets, fd reactor.FD) error {
+			f := n.NewFile(p)
+			_ = f.Close()
+			_, err := s.SendFile(fd, f, 0, 1)
+			return err
+		}, "read of file 0, which is closed"},
+		{"double Close of a file", func(n *Network, _ reactor.Poller, _ reactor.Sockets, _ reactor.FD) error {
+			f := n.NewFile(p)
+			_ = f.Close()
+			return f.Close()
+		}, "Close of file 0 for the second time"},
 		{"Read into nothing", func(_ *Network, _ reactor.Poller, s reactor.Sockets, fd reactor.FD) error {
 			_, err := s.Read(fd, nil)
 			return err
