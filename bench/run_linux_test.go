@@ -13,7 +13,7 @@ import (
 )
 
 // TestRun measures every engine once, for a moment and with little load, since other tests run at the same time. Whatever
-// the numbers are, there is one for each metric.
+// the numbers are, there is one for each metric, but for those that need more requests than there may be time for.
 func TestRun(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds and runs the servers")
@@ -41,8 +41,8 @@ func TestRun(t *testing.T) {
 		"idle":     {idleRSS, idleHeap, idleCPU},
 		"idle-tls": {idleRSS, idleHeap, idleCPU},
 		"start":    {firstAnswer},
-		"small":    {requestRate, cpuPerRequest, allocsPerRequest, residentMiB, openP50, openCPU, loadCPU, loadLag},
-		"app":      {requestRate, cpuPerRequest, allocsPerRequest, residentMiB, openP50, openCPU, loadCPU, closedP50},
+		"small":    {requestRate, cpuPerRequest, allocsPerRequest, residentMiB, openP50, openCPU, loadCPU},
+		"app":      {requestRate, cpuPerRequest, allocsPerRequest, residentMiB, openP50, openCPU, loadCPU},
 	}
 	found := map[string]*row{}
 	for _, at := range r.rows() {
