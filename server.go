@@ -3,6 +3,7 @@
 package waitress
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -166,6 +167,15 @@ type Server struct {
 	// length was not declared. Default: no bound; a body that nobody reads takes no memory.
 	MaxBodyBytes int64
 
+	// BufferRequests calls a handler only when all of the request's content has been received: no slow upload holds a thread,
+	// Request.ContentLength is always known, and Request.Body is an io.Seeker too. BodyTimeout and ReadTimeout bound the
+	// wait, 408, and 507 says that there was no room.
+	BufferRequests bool
+
+	// InbufOverflow is how many bytes of a request's content may be in memory with BufferRequests; the others are in a
+	// temporary file, in TempDir. Default: 512 KiB.
+	InbufOverflow int
+
 	// ConnectionLimit bounds the connections that are open at once. One more waits, and takes the place of the keep-alive
 	// connection that has been idle for longest; further ones wait in the listener's backlog. The connections of
 	// listeners without descriptors are counted by themselves. Default: no bound but the system's.
@@ -312,6 +322,7 @@ const (
 	defaultIdleTimeout         = 75 * time.Second
 	defaultShutdownTimeout     = 30 * time.Second
 	defaultOutbufHighWatermark = 1 << 20
+	defaultInbufOverflow       = 512 << 10
 	defaultQueueInterval       = 100 * time.Millisecond
 
 	// closeWait is how long Close waits for the loops to end. They do at once, unless an inline handler holds one up.
@@ -382,6 +393,9 @@ func (s *Server) start() error {
 		IdleTimeout:    orDefault(s.IdleTimeout, defaultIdleTimeout),
 		MaxBody:        s.MaxBodyBytes,
 		MaxRequests:    s.KeepAliveRequests,
+		BufferRequests: s.BufferRequests,
+		BodyMemory:     cmp.Or(s.InbufOverflow, defaultInbufOverflow),
+		NewSpool:       func() (reactor.Spool, error) { return newSpool(s.TempDir) },
 		Ident:          s.Ident,
 		Urgent:         s.Urgent,
 		GeneralOptions: !s.DisableGeneralOptionsHandler,

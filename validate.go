@@ -98,6 +98,7 @@ func (s *Server) validateNumbers() error {
 		{"KeepAliveRequests", int64(s.KeepAliveRequests), 0},
 		{"OutbufHighWatermark", int64(s.OutbufHighWatermark), 0},
 		{"OutbufOverflow", int64(s.OutbufOverflow), 0},
+		{"InbufOverflow", int64(s.InbufOverflow), 0},
 		{"Threads", int64(s.Threads), 0},
 		{"QueueLimit", int64(s.QueueLimit), 0},
 		{"Loops", int64(s.Loops), 0},
@@ -113,6 +114,8 @@ func (s *Server) validateNumbers() error {
 	switch {
 	case s.OutbufOverflow > 0 && s.OutbufHighWatermark > 0 && s.OutbufHighWatermark <= s.OutbufOverflow:
 		return fmt.Errorf("OutbufOverflow is %d: it must be below OutbufHighWatermark, %d", s.OutbufOverflow, s.OutbufHighWatermark)
+	case s.InbufOverflow > 0 && !s.BufferRequests:
+		return fmt.Errorf("InbufOverflow is %d: it has no meaning without BufferRequests", s.InbufOverflow)
 	case s.QueueLimit > 0 && s.Threads == 0:
 		return fmt.Errorf("QueueLimit is %d: it has no meaning without Threads", s.QueueLimit)
 	case s.QueueTarget > 0 && s.Threads == 0:

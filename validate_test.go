@@ -51,6 +51,8 @@ var badValues = []struct {
 	{"AddressLimit", -1, []string{"-1", "negative"}},
 	{"KeepAliveRequests", -1, []string{"-1", "negative"}},
 	{"OutbufHighWatermark", -1, []string{"-1", "negative"}},
+	{"InbufOverflow", -1, []string{"-1", "negative"}},
+	{"InbufOverflow", 1, []string{"1", "BufferRequests"}},
 	{"OutbufOverflow", -1, []string{"-1", "negative"}},
 	{"TempDir", "/no/such/folder", []string{"/no/such/folder", "directory"}},
 	{"Policy", Policy(200), []string{"200"}},

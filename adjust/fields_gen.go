@@ -33,6 +33,8 @@ var documented = []documentation{
 	{"MaxRequestLine", "Limits", "MaxRequestLine bounds the request line: 414 above it. Default: httpparse.DefaultRequestLine."},
 	{"MaxHeaders", "Limits", "MaxHeaders bounds the number of field lines of a request: 431 above it. Default: httpparse.DefaultHeaders."},
 	{"MaxBodyBytes", "Limits", "MaxBodyBytes bounds the content of a request, in decoded bytes: 413, or a read error in the handler where the length was not declared. Default: no bound; a body that nobody reads takes no memory."},
+	{"BufferRequests", "Limits", "BufferRequests calls a handler only when all of the request's content has been received: no slow upload holds a thread, Request.ContentLength is always known, and Request.Body is an io.Seeker too. BodyTimeout and ReadTimeout bound the wait, 408, and 507 says that there was no room."},
+	{"InbufOverflow", "Limits", "InbufOverflow is how many bytes of a request's content may be in memory with BufferRequests; the others are in a temporary file, in TempDir. Default: 512 KiB."},
 	{"ConnectionLimit", "Limits", "ConnectionLimit bounds the connections that are open at once. One more waits, and takes the place of the keep-alive connection that has been idle for longest; further ones wait in the listener's backlog. The connections of listeners without descriptors are counted by themselves. Default: no bound but the system's."},
 	{"AddressLimit", "Limits", "AddressLimit bounds the connections of one client address, of an IPv6 client those of its /64 network: one more is closed at once. Behind a proxy all are the proxy's. Default: no bound."},
 	{"KeepAliveRequests", "Limits", "KeepAliveRequests bounds the requests on one connection, which is closed after so many. Default: no bound."},

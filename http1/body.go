@@ -33,6 +33,8 @@ type body struct {
 	exceeded bool // more have come
 	room     int64
 
+	collected *collected // where the content is that was received before the handler was called, or nil
+
 	interrupter atomic.Pointer[chan struct{}] // closed when mu is let go
 }
 
@@ -71,7 +73,10 @@ func (b *body) Read(p []byte) (int, error) {
 		return 0, nil
 	}
 	read := b.readFixed
-	if b.decoder != nil {
+	switch {
+	case b.collected != nil:
+		read = b.collected.read
+	case b.decoder != nil:
 		read = b.readChunked
 	}
 	n, err := read(p)
@@ -108,6 +113,7 @@ func (b *body) letGo() {
 	b.mu.Lock()
 	b.channel = nil
 	b.closed = true
+	b.collected.free()
 	b.mu.Unlock()
 }
 
@@ -294,7 +300,7 @@ func (b *body) remains() remainder {
 	}
 	defer b.mu.Unlock()
 	switch {
-	case b.channel == nil || b.err == io.EOF:
+	case b.channel == nil || b.collected != nil || b.err == io.EOF:
 		return nothingLeft
 	case b.err != nil:
 		return tooMuchLeft

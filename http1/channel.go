@@ -221,6 +221,10 @@ func (ch *channel) Expired(t *reactor.Turn) {
 	case stateHead:
 		ch.after(t, ch.refuse(t, errSlowHead))
 	case stateBody:
+		if ch.collects() {
+			ch.after(t, ch.refuse(t, errSlowBody))
+			return
+		}
 		// The rest is late: the handler starts without it.
 		ch.after(t, ch.run(t, false, false))
 	case stateDraining:
@@ -431,7 +435,11 @@ func (ch *channel) settle(t *reactor.Turn, w want) {
 		ch.SetReadTimeout(t, c.IdleTimeout)
 	case stateDraining:
 		ch.setBodyDeadline()
-	case stateHead, stateBody, stateHandling, stateSuspended, stateLingering, stateClosed:
+	case stateBody:
+		if ch.collects() {
+			ch.setBodyDeadline()
+		}
+	case stateHead, stateHandling, stateSuspended, stateLingering, stateClosed:
 		// Set when the state began: more bytes don't buy more time.
 	}
 }
@@ -480,10 +488,14 @@ func (ch *channel) process(t *reactor.Turn, guarded bool) want {
 				return w
 			}
 		case stateBody:
-			if len(ch.in)-ch.at < int(ch.head.ContentLength) && ch.ended == nil {
+			if ch.collects() {
+				if w, ok := ch.collect(t); !ok {
+					return w
+				}
+			} else if len(ch.in)-ch.at < int(ch.head.ContentLength) && ch.ended == nil {
 				return wantInput
 			}
-			if w := ch.run(t, ch.ended == nil, guarded); w != wantInput {
+			if w := ch.run(t, ch.collects() || ch.ended == nil, guarded); w != wantInput {
 				return w
 			}
 		case stateHandling:
@@ -540,6 +552,16 @@ func (ch *channel) receiveHead(t *reactor.Turn, guarded bool) (w want, ok bool) 
 	}
 	ch.at += n
 	ch.requests++
+	if ch.server().config.BufferRequests && ch.x.body != nil {
+		if err := ch.flush(t); err != nil {
+			return wantClose, false
+		}
+		ch.x.native.keepText()
+		if err := ch.beginCollect(); err != nil {
+			return wantClose, false
+		}
+		return wantInput, true
+	}
 	if length := ch.head.ContentLength; length > int64(len(ch.in)-ch.at) && length <= smallBody && !ch.head.Continue {
 		// What is held would wait too; and who has output waiting is not read from.
 		if err := ch.flush(t); err != nil {
@@ -631,11 +653,7 @@ func (ch *channel) run(t *reactor.Turn, whole, guarded bool) want {
 	c := &ch.server().config
 	ch.SetReadTimeout(t, 0)
 	if !whole && c.ReadTimeout > 0 {
-		began := ch.began
-		if began == 0 {
-			began = time.Now().UnixNano()
-		}
-		ch.x.readDeadline.Store(began + int64(c.ReadTimeout))
+		ch.limitReading()
 	}
 	ch.began = 0
 	if c.WriteTimeout > 0 {
@@ -695,6 +713,18 @@ func (ch *channel) serveHere(t *reactor.Turn) want {
 	return wantInput
 }
 
+// limitReading sets the deadline that the ReadTimeout gives the request's content.
+func (ch *channel) limitReading() {
+	began := ch.began
+	if began == 0 {
+		began = time.Now().UnixNano()
+	}
+	ch.x.readDeadline.Store(began + int64(ch.server().config.ReadTimeout))
+}
+
+// collects says whether the content of the request is received before its handler is called.
+func (ch *channel) collects() bool { return ch.x.body != nil && ch.x.body.collected != nil }
+
 // submit gives the channel, which is a task's, to a task thread.
 func (ch *channel) submit() error {
 	c := &ch.server().config
@@ -721,7 +751,7 @@ func (ch *channel) serve() bool {
 		return true
 	}
 	s := x.slab
-	quiet := s.request.ContentLength == 0 && ch.at == len(ch.in)
+	quiet := (s.request.ContentLength == 0 || ch.collects()) && ch.at == len(ch.in)
 	ch.quiet.Store(quiet)
 	ch.ctx.Store(&s.ctx)
 	if ch.HalfClosed() && (ch.Over() || quiet && ch.Gone()) {

@@ -32,6 +32,12 @@ type Config struct {
 
 	MaxRequests int // of one connection; 0: no limit
 
+	// BufferRequests: all of a request's content is received before its handler is called, the first BodyMemory bytes in
+	// memory, and what is more in a file that NewSpool makes.
+	BufferRequests bool
+	BodyMemory     int
+	NewSpool       func() (reactor.Spool, error)
+
 	MaxBody int64  // bytes of a request's content; 0: no limit
 	Ident   string // the Server field of answers, if the handler sets none
 

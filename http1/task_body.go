@@ -63,7 +63,7 @@ func (t Task) Trailer(name string) []byte {
 
 // startTask is start for a Task, whose body is used again and again.
 func (b *body) startTask(ch *channel, head *httpparse.Head, decoder *chunkedDecoder) {
-	b.decoder, b.err, b.closed, b.limited, b.exceeded, b.room = nil, nil, false, false, false, 0
+	b.decoder, b.err, b.closed, b.limited, b.exceeded, b.room, b.collected = nil, nil, false, false, false, 0, nil
 	if head.Chunked {
 		decoder.ready = nil
 		b.decoder = decoder
@@ -74,7 +74,10 @@ func (b *body) startTask(ch *channel, head *httpparse.Head, decoder *chunkedDeco
 // all reads to the end. The result is a piece of the channel's input if all of it is there, and else of its own.
 func (b *body) all(most int) ([]byte, error) {
 	ch := b.channel
-	if b.decoder == nil {
+	switch {
+	case b.collected != nil && b.collected.size > int64(most):
+		return nil, &http.MaxBytesError{Limit: int64(most)}
+	case b.collected == nil && b.decoder == nil:
 		if b.left > int64(most) {
 			return nil, &http.MaxBytesError{Limit: int64(most)}
 		}
@@ -87,7 +90,10 @@ func (b *body) all(most int) ([]byte, error) {
 		}
 	}
 	size := 512
-	if b.decoder == nil {
+	switch {
+	case b.collected != nil:
+		size = int(b.collected.size) + 1
+	case b.decoder == nil:
 		size = int(b.left) + 1 // with room to find the end
 	}
 	most = min(max(most, 0), math.MaxInt-1)
