@@ -837,8 +837,11 @@ func (ch *channel) endHandling(t *reactor.Turn) (w want, ok bool) {
 		return ch.park(t), false
 	}
 	r := &x.response
-	x.body.interrupt()
-	left := x.body.remains()
+	left := nothingLeft
+	if x.body != nil {
+		x.body.interrupt()
+		left = x.body.remains()
+	}
 	last := r.closeAfter || left == tooMuchLeft || !ch.keeps()
 	if s := x.slab; s != nil && s.request.MultipartForm != nil {
 		if err := s.request.MultipartForm.RemoveAll(); err != nil {

@@ -141,7 +141,9 @@ func (ch *channel) serveTask() bool {
 	}
 	n.end()
 	n.endContext()
-	x.response.finish()
+	if r := &x.response; !r.done || r.chunking { // else Answer has done it all
+		r.finish()
+	}
 	return true
 }
 

@@ -5,7 +5,6 @@ package http1
 import (
 	"bytes"
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -68,9 +67,6 @@ const (
 
 // errAnswered is the error of a request's context when it has been answered.
 var errAnswered = context.Canceled
-
-// errGone ends a connection whose client has gone while its request was suspended.
-var errGone = errors.New("http1: the client of a suspended request has gone")
 
 // Suspend makes the request wait when ServeTask has returned, without a goroutine, until the Suspension is resumed. What was
 // written so far is sent then. The Task is over; the function that resumes the request gets another one. That one has the

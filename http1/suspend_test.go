@@ -245,7 +245,7 @@ func TestSuspendBody(t *testing.T) {
 						t.Error(err)
 					}
 					if string(task.Path()) == "/half" {
-						rest = append(half, rest...)
+						rest = bytes.Join([][]byte{half, rest}, nil)
 					}
 					task.Answer(200, "", rest)
 				})

@@ -8,6 +8,8 @@ import (
 	"os"
 	"strconv"
 	"unsafe"
+
+	"github.com/waitress-go/waitress/reactor"
 )
 
 // Content types that are often wanted.
@@ -147,7 +149,9 @@ func (t Task) AddTrailer(name, value string) {
 }
 
 // SendFile sends length bytes of f from offset on as the content, or the next piece of it. Where the answer has no length yet,
-// this is it. f stays the caller's, who may close it afterwards.
+// this is it. A large piece is counted as written at once and sent by the loop from the file, which the caller may close
+// meanwhile; when the file turns out to be shorter by then, the connection ends there. A small one, or one that goes out in
+// chunks, is read and written: io.ErrUnexpectedEOF where there is less of it.
 func (t Task) SendFile(f *os.File, offset, length int64) error {
 	if t.over() {
 		return ErrTaskOver
@@ -169,14 +173,33 @@ func (t Task) SendFile(f *os.File, offset, length int64) error {
 		}
 		return nil
 	}
-	_, err := io.Copy(fileWriter{r}, io.NewSectionReader(f, offset, length))
-	return err
+	if length > smallFile && n.channel().server().config.DupFile != nil {
+		if sent, err := r.writeFile(f, offset, length); sent || err != nil {
+			return err
+		}
+	}
+	return r.copyFile(f, offset, length)
 }
 
-// A fileWriter is a response as io.Copy sees it.
-type fileWriter struct{ *response }
-
-func (w fileWriter) Write(p []byte) (int, error) { return w.write(p) }
+// copyFile reads and writes.
+func (r *response) copyFile(f *os.File, offset, length int64) error {
+	p := reactor.GetBuffer(copyBuffer)
+	defer reactor.PutBuffer(p)
+	for length > 0 {
+		k, err := f.ReadAt(p[:min(length, copyBuffer)], offset)
+		if _, err := r.write(p[:k]); err != nil {
+			return err
+		}
+		offset, length = offset+int64(k), length-int64(k)
+		switch {
+		case err == io.EOF && length > 0:
+			return io.ErrUnexpectedEOF
+		case err != nil && err != io.EOF:
+			return err
+		}
+	}
+	return nil
+}
 
 func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
 
@@ -231,6 +254,7 @@ func addHeader[N, V string | []byte](n *native, name N, value V) {
 			n.x.response.closeAfter = true
 			return
 		}
+	case fieldContentType, fieldDate, fieldServer: // that they are there is all that matters
 	}
 	n.special |= special
 	n.fields = appendLine(n.fields, name, value)

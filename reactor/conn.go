@@ -368,7 +368,9 @@ func (c *Conn) SetReadTimeout(t *Turn, d time.Duration) {
 }
 
 func (c *Conn) setReadAt(at int64) {
-	c.readAt.Store(at)
+	if c.readAt.Load() != at { // a store costs as much as ten loads
+		c.readAt.Store(at)
+	}
 	if c.word.Load()&wordExpired != 0 {
 		c.word.And(^wordExpired)
 	}
