@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 )
 
 const (
@@ -30,3 +31,9 @@ func listenUnix(path string, b *binding) (net.Listener, error) {
 }
 
 func adoptUnix(l net.Listener, _ string) (net.Listener, error) { return l, nil }
+
+func keepPath(net.Listener) {}
+
+func listenerFile(l net.Listener) (*os.File, error) {
+	return nil, fmt.Errorf("%w for a %T", errors.ErrUnsupported, l)
+}

@@ -37,6 +37,7 @@ type unixListener struct {
 	path   string
 	file   os.FileInfo // of path, as this listener made it
 	closed atomic.Bool
+	keep   atomic.Bool // the path is another process's now
 }
 
 // listenUnix listens on path.
@@ -153,10 +154,40 @@ func adoptUnix(l net.Listener, path string) (net.Listener, error) {
 // Close closes the listener and removes its path. The path goes first: who finds it should find somebody who listens.
 func (l *unixListener) Close() error {
 	var err error
-	if !l.closed.Swap(true) {
+	if !l.closed.Swap(true) && !l.keep.Load() {
 		if info, serr := os.Lstat(l.path); serr == nil && os.SameFile(info, l.file) {
 			err = os.Remove(l.path)
 		}
 	}
 	return errors.Join(l.UnixListener.Close(), err)
+}
+
+// keepPath makes Close leave l's path, if it has one, to another process.
+func keepPath(l net.Listener) {
+	if u, ok := l.(*unixListener); ok {
+		u.keep.Store(true)
+	}
+}
+
+// listenerFile returns a file for l's socket, to be closed by the caller. l's own File method would not do: whoever asks that
+// file for its descriptor, as os/exec does, makes the socket a blocking one, and l's Accept with it.
+func listenerFile(l net.Listener) (*os.File, error) {
+	c, ok := l.(syscall.Conn)
+	if !ok {
+		return nil, fmt.Errorf("%w for a %T", errors.ErrUnsupported, l)
+	}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var file *os.File
+	err = onDescriptor(raw, func(fd uintptr) error {
+		dup, err := unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			return os.NewSyscallError("fcntl", err)
+		}
+		file = os.NewFile(uintptr(dup), l.Addr().String())
+		return nil
+	})
+	return file, err
 }

@@ -227,8 +227,8 @@ type Server struct {
 
 	// What it says.
 
-	// AccessLog gets a line for each request that a handler has served, a second later at most, and all of them by the end of
-	// Shutdown or Close. What can't be written is lost, and told to the Logger. Default: none.
+	// AccessLog gets a line for each request that the Handler has served, a second later at most, and all of them by the end
+	// of Shutdown or Close. What can't be written is lost, and told to the Logger. Default: none.
 	AccessLog io.Writer
 
 	// AccessLogFormat is "combined", the lines that most web servers write, with the seconds that the handler took behind
@@ -238,7 +238,7 @@ type Server struct {
 	// AccessLogSample is how many requests there are to a line: 100 writes each hundredth. Default: 1.
 	AccessLogSample int
 
-	// SlowRequest is how long a handler may take before its request is told to the Logger, as a warning. Default: any time.
+	// SlowRequest is how long the Handler may take before its request is told to the Logger, as a warning. Default: any time.
 	SlowRequest time.Duration
 
 	// Ident is the value of the Server field in answers. Default: none is sent.

@@ -10,6 +10,9 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
+
+	"go.uber.org/zap"
 )
 
 // ErrServerClosed is returned by Serve and ListenAndServe after Shutdown or Close. It is http.ErrServerClosed itself.
@@ -28,10 +31,10 @@ func Listen(addrs ...string) Option { return func(s *Server) { s.Listen = addrs 
 func WithPolicy(p Policy) Option { return func(s *Server) { s.Policy = p } }
 
 // Serve runs handler (http.DefaultServeMux if nil) on 0.0.0.0:8080, or as the options say, until the process gets
-// SIGINT or SIGTERM. It prints "Serving on http://HOST:PORT" for each socket once it listens. The first signal drains: no connection is
-// accepted any more, requests that have started are finished and their answers delivered, for Server.ShutdownTimeout at
-// most. A second signal closes everything at once. Serve returns nil after either, and else the reason why it could
-// not go on.
+// SIGINT or SIGTERM. It prints "Serving on http://HOST:PORT" for each socket once it listens. The first signal drains: no
+// connection is accepted any more, requests that have started are finished and their answers delivered, for
+// Server.ShutdownTimeout at most. A second signal closes everything at once. Serve returns nil after either, and else the
+// reason why it could not go on.
 //
 // Under Windows Ctrl-C and Ctrl-Break count as SIGINT, the console's closing, the user's logging off and the system's shutdown
 // as SIGTERM, and so do a stop and a shutdown that the service manager asks for where it has started the program as a service.
@@ -43,8 +46,9 @@ func Serve(handler http.Handler, options ...Option) error {
 	return s.Run()
 }
 
-// Run is Serve, the function, for a Server that has been made otherwise: it listens and serves until SIGINT or SIGTERM. Without
-// Addr and Listen it listens on 0.0.0.0:8080.
+// Run is Serve, the function, for a Server that has been made otherwise: it listens and serves until SIGINT or SIGTERM.
+// Without Addr and Listen it listens on 0.0.0.0:8080. On SIGUSR2 it starts the program anew and drains, when that serves: see
+// Restart.
 func (s *Server) Run() (err error) {
 	if s.Addr == "" && len(s.Listen) == 0 {
 		s.Addr = defaultServeAddr
@@ -52,6 +56,11 @@ func (s *Server) Run() (err error) {
 	listeners, err := s.Listeners()
 	if err != nil {
 		return err
+	}
+	restart := make(chan os.Signal, 1)
+	if len(restartSignals) > 0 { // none would be all
+		signal.Notify(restart, restartSignals...)
+		defer signal.Stop(restart)
 	}
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -72,10 +81,15 @@ func (s *Server) Run() (err error) {
 		fmt.Println("Serving on", listenerURL(l))
 	}
 
-	select {
-	case err := <-served:
-		return err
-	case <-signals:
+	for running := true; running; {
+		select {
+		case err := <-served:
+			return err
+		case <-signals:
+			running = false
+		case <-restart:
+			running = !s.handOver()
+		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.shutdownTimeout())
 	defer cancel()
@@ -93,6 +107,22 @@ func (s *Server) Run() (err error) {
 		err = errors.Join(err, serr)
 	}
 	return err
+}
+
+// restartTimeout is how long a program that Run starts anew may take until it serves.
+const restartTimeout = time.Minute
+
+// handOver starts the program anew, and says whether that serves in place of this one.
+func (s *Server) handOver() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), restartTimeout)
+	defer cancel()
+	p, err := s.Restart(ctx)
+	if err != nil {
+		s.logger().Error("starting anew", zap.Error(err))
+		return false
+	}
+	s.logger().Info("started anew", zap.Int("process", p.Pid))
+	return true
 }
 
 // ListenAndServe listens on addr and runs handler until the Server is told to stop, which, since nobody else has it,

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: MIT
+
+//go:build unix
+
+package waitress
+
+import (
+	"os"
+	"syscall"
+)
+
+// restartSignals make Run start the program anew.
+var restartSignals = []os.Signal{syscall.SIGUSR2}

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: MIT
+
+//go:build unix
+
+package waitress
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// restartVariable is the path of the Unix socket that restartProgram listens on besides a TCP port. "fail" makes a new
+// process end before it serves.
+const restartVariable = "WAITRESS_TEST_RESTART"
+
+func init() { programs["restart"] = restartProgram } //nolint:gochecknoinits // the program is not there on every system
+
+// restartProgram answers with the number of its process.
+func restartProgram() int {
+	path := os.Getenv(restartVariable)
+	if _, again := os.LookupEnv(handoverVariable); again && path == "fail" {
+		fmt.Println("failing")
+		return 3
+	}
+	listen := []string{"127.0.0.1:0"}
+	if path != "fail" {
+		listen = append(listen, "unix:"+path)
+	}
+	err := Serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, strconv.Itoa(os.Getpid()))
+	}), Listen(listen...), func(s *Server) { s.Logger = zap.NewNop() })
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	return 0
+}
+
+// pid asks which process serves.
+func pid(t *testing.T, c *http.Client, url string) int {
+	t.Helper()
+	n, err := askPid(c, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func askPid(c *http.Client, url string) (int, error) {
+	resp, err := c.Get(url)
+	if err != nil {
+		return 0, err
+	}
+	body, err := io.ReadAll(resp.Body)
+	_ = resp.Body.Close()
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(string(body))
+}
+
+// TestRestart restarts a program five times while clients ask it over old connections and new ones, by TCP and a Unix
+// socket: each request is answered.
+func TestRestart(t *testing.T) {
+	if systemCapabilities().noSignals {
+		t.Skip("no signals")
+	}
+	const restarts, clients = 5, 2
+	path := filepath.Join(socketDir(t), "socket")
+	p := start(t, "restart", func(c *exec.Cmd) { c.Env = append(c.Env, restartVariable+"="+path) })
+	if line := p.line(); line != "Serving on http://unix:"+path {
+		t.Fatalf("it said %q", line)
+	}
+	url := "http://" + p.addr + "/"
+	overTCP := func(fresh bool) *http.Client {
+		return &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: fresh}}
+	}
+	overUnix := &http.Client{Timeout: patience, Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		},
+	}}
+	asked := overTCP(true)
+	now := pid(t, asked, url)
+	var last atomic.Int64 // the process that serves
+	last.Store(int64(now))
+	t.Cleanup(func() {
+		// Whatever has become of the test, the last one must not stay. It is the test's own, by its number.
+		if n := int(last.Load()); n != p.Process.Pid {
+			_ = syscall.Kill(n, syscall.SIGKILL)
+		}
+	})
+
+	stop := make(chan struct{})
+	var load sync.WaitGroup
+	var answered [3]atomic.Int64
+	for kind, c := range []*http.Client{overTCP(true), overTCP(false), overUnix} {
+		for range clients {
+			load.Go(func() {
+				defer c.CloseIdleConnections()
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					if _, err := askPid(c, url); err != nil {
+						t.Errorf("a request failed: %v", err)
+						return
+					}
+					answered[kind].Add(1)
+				}
+			})
+		}
+	}
+	for range restarts {
+		before := [3]int64{answered[0].Load(), answered[1].Load(), answered[2].Load()}
+		if err := syscall.Kill(now, syscall.SIGUSR2); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if line := p.line(); !strings.HasPrefix(line, "Serving on ") {
+				t.Fatalf("it said %q", line)
+			}
+		}
+		old := now
+		for began := time.Now(); now == old && time.Since(began) < patience && !t.Failed(); {
+			now = pid(t, asked, url) // the old one may accept for a moment
+		}
+		last.Store(int64(now))
+		// The load has gone on, with each kind of client.
+		for kind := range before {
+			for began := time.Now(); answered[kind].Load() < before[kind]+10 && time.Since(began) < patience && !t.Failed(); {
+				_ = pid(t, asked, url)
+			}
+		}
+	}
+	close(stop)
+	load.Wait()
+	if now == p.Process.Pid {
+		t.Error("the first process still serves")
+	}
+	if err := p.Wait(); err != nil {
+		t.Error("the first process:", err)
+	}
+	if _, err := os.Lstat(path); err != nil {
+		t.Error("the socket was removed:", err)
+	}
+	if err := syscall.Kill(now, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	for began := time.Now(); time.Since(began) < patience; {
+		if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
+			break
+		}
+		c, err := net.Dial("unix", path)
+		if err == nil {
+			_ = c.Close()
+		}
+	}
+	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Error("the last process left its socket:", err)
+	}
+	t.Logf("answered %d over new connections, %d over old ones, %d by the Unix socket", answered[0].Load(), answered[1].Load(), answered[2].Load())
+}
+
+// TestRestartFails: when the new process does not come to serve, the old one goes on.
+func TestRestartFails(t *testing.T) {
+	if systemCapabilities().noSignals {
+		t.Skip("no signals")
+	}
+	p := start(t, "restart", func(c *exec.Cmd) { c.Env = append(c.Env, restartVariable+"=fail") })
+	c := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
+	url := "http://" + p.addr + "/"
+	for range 2 {
+		if err := p.Process.Signal(syscall.SIGUSR2); err != nil {
+			t.Fatal(err)
+		}
+		if line := p.line(); line != "failing" {
+			t.Fatalf("it said %q", line)
+		}
+		if n := pid(t, c, url); n != p.Process.Pid {
+			t.Errorf("process %d answers, not %d", n, p.Process.Pid)
+		}
+	}
+	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Wait(); err != nil {
+		t.Error("exit:", err)
+	}
+}
+
+// TestRestartClosed: a Server that has been shut down starts nothing.
+func TestRestartClosed(t *testing.T) {
+	s := new(Server)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Restart(t.Context()); !errors.Is(err, ErrServerClosed) {
+		t.Error(err)
+	}
+}
