@@ -465,7 +465,7 @@ func TestInlineWaits(t *testing.T) {
 // TestLateReaders: 3 MB for each of many clients, none of which reads before all have asked. Every byte is compared.
 func TestLateReaders(t *testing.T) {
 	policies(t, func(t *testing.T, p Policy) {
-		const n, size = 40, 3 << 20
+		const n, size = 100, 3 << 20
 		pattern := pollerPattern(size)
 		ts := serve(t, &Server{Policy: p, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = w.Write(pattern)
