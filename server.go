@@ -167,6 +167,14 @@ type Server struct {
 	// length was not declared. Default: no bound; a body that nobody reads takes no memory.
 	MaxBodyBytes int64
 
+	// MinBodyRate is how many bytes a second of a request's content must come on average, counted from when it was waited for
+	// first, and with BodyTimeout for a start: one byte now and then does not keep a connection. Default: 100; negative: none.
+	MinBodyRate int
+
+	// MinWriteRate is how many bytes a second a client must take on average of the output that waits for it, counted from
+	// when it began to wait, and with WriteStallTimeout for a start. Default: 100; negative: none.
+	MinWriteRate int
+
 	// BufferRequests calls a handler only when all of the request's content has been received: no slow upload holds a thread,
 	// Request.ContentLength is always known, and Request.Body is an io.Seeker too. BodyTimeout and ReadTimeout bound the
 	// wait, 408, and 507 says that there was no room.
@@ -189,7 +197,8 @@ type Server struct {
 	KeepAliveRequests int
 
 	// OutbufHighWatermark is how many bytes of output may wait on one connection for its client before the handler's
-	// Write waits too. Default: 1 MiB; none with OutbufOverflow.
+	// Write waits too. What waits in the files that a handler has sent is not counted. Default: 1 MiB; none with
+	// OutbufOverflow.
 	OutbufHighWatermark int
 
 	// OutbufOverflow is how many of those bytes may be in memory; the others are in a temporary file, so that a handler is done
@@ -323,6 +332,7 @@ const (
 	defaultShutdownTimeout     = 30 * time.Second
 	defaultOutbufHighWatermark = 1 << 20
 	defaultInbufOverflow       = 512 << 10
+	defaultMinRate             = 100
 	defaultQueueInterval       = 100 * time.Millisecond
 
 	// closeWait is how long Close waits for the loops to end. They do at once, unless an inline handler holds one up.
@@ -393,6 +403,7 @@ func (s *Server) start() error {
 		IdleTimeout:    orDefault(s.IdleTimeout, defaultIdleTimeout),
 		MaxBody:        s.MaxBodyBytes,
 		MaxRequests:    s.KeepAliveRequests,
+		MinBodyRate:    cmp.Or(s.MinBodyRate, defaultMinRate),
 		BufferRequests: s.BufferRequests,
 		BodyMemory:     cmp.Or(s.InbufOverflow, defaultInbufOverflow),
 		NewSpool:       func() (reactor.Spool, error) { return newSpool(s.TempDir) },
@@ -441,6 +452,7 @@ func (s *Server) startReactor(newPoller func() (reactor.Poller, error), sockets 
 		Overflow:      s.OutbufOverflow,
 		NewSpool:      spool,
 		WriteStall:    orDefault(s.WriteStallTimeout, defaultWriteStallTimeout),
+		MinRate:       cmp.Or(s.MinWriteRate, defaultMinRate),
 		MaxConns:      s.ConnectionLimit,
 		Admit:         s.run.admit,
 		Left:          s.run.left,

@@ -16,7 +16,7 @@ const (
 	// idlePerProc is how many threads park for each processor (GOMAXPROCS when the pool was made) before further
 	// ones end instead. It covers the usual number of handlers that block at the same time; a greater burst pays a
 	// goroutine start a task, a fraction of what its blocking costs.
-	idlePerProc = 64
+	idlePerProc = 16
 
 	// depthInterval is the least time between two calls of Config.Depth.
 	depthInterval = time.Second

@@ -224,6 +224,7 @@ func (b *body) receive(p []byte) (int, error) {
 		n, err := ch.TryRead(p)
 		switch {
 		case err == nil && n > 0:
+			ch.x.received.Add(int64(n))
 			return n, nil
 		case err == nil || err == reactor.ErrAgain:
 			if err := b.await(); err != nil {
@@ -347,6 +348,7 @@ func (b *body) drain(spent *int64) error {
 				err = reactor.ErrAgain
 			}
 		}
+		ch.x.received.Add(n)
 		if *spent += n; *spent > most {
 			return errDrain
 		}

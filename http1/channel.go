@@ -98,6 +98,9 @@ type exchange struct {
 	response response
 	drained  int64 // bytes of the body that were thrown away
 
+	waitBegan atomic.Int64 // when the body was waited for first, in Unix nanoseconds, or 0
+	received  atomic.Int64 // bytes of it that have come since
+
 	hijacked     bool         // the handler took the connection: channel is its loop's, and no longer to be touched
 	continues    bool         // the request has Expect: 100-continue
 	readDeadline atomic.Int64 // when reads of the body fail, in Unix nanoseconds, or 0
@@ -627,6 +630,9 @@ func (ch *channel) takeExchange() *exchange {
 func (x *exchange) begin(head *httpparse.Head) {
 	x.body = nil
 	x.drained = 0
+	if x.waitBegan.Load() != 0 {
+		x.waitBegan.Store(0)
+	}
 	x.continues = head.Continue
 	if x.readDeadline.Load() != 0 {
 		x.readDeadline.Store(0)
@@ -1004,7 +1010,17 @@ func (ch *channel) linger(t *reactor.Turn) want {
 // setBodyDeadline bounds how long a body's reader, or the drain, waits for the next bytes. They call it, and whoever has changed
 // exchange.readDeadline; when they do so at once, the one that finds it changed goes again, so that the later one counts.
 func (ch *channel) setBodyDeadline() {
-	d := ch.server().config.BodyTimeout
+	c := &ch.server().config
+	d := c.BodyTimeout
+	if c.MinBodyRate > 0 && d > 0 {
+		// What has come pays for the time that has passed since the first wait, and BodyTimeout is in advance.
+		now := time.Now().UnixNano()
+		if ch.x.waitBegan.CompareAndSwap(0, now) {
+			ch.x.received.Store(0)
+		}
+		paid := time.Duration(float64(ch.x.received.Load()) / float64(c.MinBodyRate) * float64(time.Second))
+		d = max(min(d, d+paid-time.Duration(now-ch.x.waitBegan.Load())), 1)
+	}
 	for {
 		ns := ch.x.readDeadline.Load()
 		if at := time.Unix(0, ns); ns != 0 && (d <= 0 || time.Until(at) < d) {

@@ -182,6 +182,7 @@ func (b *body) collect() error {
 				return errLargeBody
 			}
 		}
+		ch.x.received.Add(int64(len(data)))
 		if failed := b.collected.add(data); failed != nil {
 			ch.server().config.Logf("http: temporary file for a request's content: %v", failed)
 			return errNoRoom

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -107,6 +108,74 @@ func TestQueueFull(t *testing.T) {
 		b.Close()
 		c.Close()
 	})
+}
+
+// TestMinBodyRate: a body that comes in drops is given up, whoever waits for it, and one that comes at the rate is not.
+func TestMinBodyRate(t *testing.T) {
+	const rate, wait = 100, 10 * time.Second
+	for _, test := range []struct {
+		name    string
+		drop    int // bytes every 5 s
+		buffer  bool
+		unread  bool // the handler does not read
+		chunked bool
+		ok      bool
+	}{
+		{"drops", 5, false, false, false, false},
+		{"drops, chunked", 5, false, false, true, false},
+		{"drops, collected", 5, true, false, false, false},
+		{"drops, chunked and collected", 5, true, false, true, false},
+		{"drops that nobody reads", 5, false, true, false, false},
+		{"enough", 600, false, false, false, true},
+		{"enough, chunked", 600, false, false, true, true},
+		{"enough, collected", 600, true, false, false, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+				s := newSim(t, 1, reactortest.Faults{}, simConfig{policy: p, Config: Config{
+					MinBodyRate: rate, BodyTimeout: wait, BufferRequests: test.buffer, BodyMemory: 1 << 20,
+				}}, func(w http.ResponseWriter, r *http.Request) {
+					if test.unread {
+						return
+					}
+					if _, err := io.ReadAll(r.Body); (err == nil) != test.ok {
+						t.Errorf("read: %v", err)
+					}
+				})
+				const drops = 40
+				head := "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: " + strconv.Itoa(drops*test.drop) + "\r\n\r\n"
+				if test.chunked {
+					head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+				}
+				c, tap := s.send(head)
+				start := time.Now()
+				for range drops {
+					drop := text(test.drop)
+					if test.chunked {
+						drop = strconv.FormatInt(int64(len(drop)), 16) + "\r\n" + drop + "\r\n"
+					}
+					if _, err := c.Write([]byte(drop)); err != nil {
+						break
+					}
+					time.Sleep(5 * time.Second)
+				}
+				if test.ok {
+					if test.chunked {
+						if _, err := c.Write([]byte("0\r\n\r\n")); err != nil {
+							t.Error(err)
+						}
+					}
+					time.Sleep(time.Second)
+					if got, _ := tap.soFar(); !strings.HasPrefix(got, "HTTP/1.1 200 ") {
+						t.Errorf("got %q", got)
+					}
+				} else if d := time.Since(start); d > 3*wait {
+					t.Errorf("given up after %v", d)
+				}
+				c.Close()
+			})
+		})
+	}
 }
 
 // TestShed: under a load that is too much, who has waited for too long is told so, and those that come later are served; urgent

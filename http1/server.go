@@ -38,6 +38,10 @@ type Config struct {
 	BodyMemory     int
 	NewSpool       func() (reactor.Spool, error)
 
+	// MinBodyRate is how many bytes a second of a body must come on average, from the first wait for it on and with BodyTimeout
+	// for a start. 0: any.
+	MinBodyRate int
+
 	MaxBody int64  // bytes of a request's content; 0: no limit
 	Ident   string // the Server field of answers, if the handler sets none
 

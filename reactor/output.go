@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // An output is what waits to leave on a connection. While nothing waits, which is nearly always, it is a lock and a nil
@@ -47,6 +48,8 @@ type queue struct {
 	blocked  bool  // the socket was full: the loop drains when it is not
 
 	unspooled bool          // there is no room in temporary files
+	since     int64         // when the socket was full for the first time
+	left      int64         // how many bytes have left since
 	err       error         // failed: why
 	waiter    chan struct{} // closed when there is room again, or an error
 	stall     atomic.Int64  // when the peer must have taken something, or never
@@ -121,7 +124,7 @@ func (o *output) emptied(q *queue) {
 	o.q.Store(nil)
 	q.wake()
 	q.segments, q.first = q.segments[:0], 0
-	q.blocked, q.unspooled = false, false
+	q.blocked, q.unspooled, q.since, q.left = false, false, 0, 0
 	queues.Put(q)
 }
 
@@ -423,6 +426,7 @@ func (c *Conn) send(q *queue, files *int) (progress bool) {
 			done = s.file.n == 0
 		}
 		progress = progress || n > 0
+		q.left += int64(n)
 		switch {
 		case done:
 			q.pop()
@@ -488,7 +492,7 @@ func (c *Conn) copyFile(f File, offset int64, n int) (done int, err error) {
 }
 
 // block notes that the socket took less than it was given: the poller will report when it takes more, and the peer has
-// to take something within the write-stall time. Under the output's lock.
+// to take something within the write-stall time, and not less than the minimum rate on average. Under the output's lock.
 func (c *Conn) block(q *queue) {
 	q.blocked = true
 	if err := c.loop.poller.Rearm(c.fd, Writable); err != nil {
@@ -497,7 +501,14 @@ func (c *Conn) block(q *queue) {
 	}
 	c.schedule(c.writeAt.Load()) // the wheel may have passed it while nothing waited
 	if d := c.loop.reactor.config.WriteStall; d > 0 && q.stall.Load() == never {
-		at := later(c.loop.reactor.now(), d)
+		now := c.loop.reactor.now()
+		if q.since == 0 {
+			q.since, q.left = now, 0
+		}
+		at := later(now, d)
+		if rate := c.loop.reactor.config.MinRate; rate > 0 {
+			at = min(at, later(q.since+int64(d), time.Duration(float64(q.left)/float64(rate)*float64(time.Second))))
+		}
 		q.stall.Store(at)
 		c.schedule(at)
 	}

@@ -9,6 +9,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -236,6 +237,33 @@ func TestWriteStall(t *testing.T) {
 			t.Error("not closed")
 		}
 	})
+}
+
+// TestMinRate: who takes something all the time, but too little on average, is given up too, and who takes enough is not.
+func TestMinRate(t *testing.T) {
+	for _, rate := range []int{50, 200} { // of the client, where 100 is asked for
+		t.Run(strconv.Itoa(rate), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const stall = 30 * time.Second
+				m := newSim(t, 0, reactortest.Faults{SendBuffer: 1 << 10, RecvBuffer: 1 << 10}, simConfig{watermark: 1 << 20, writeStall: stall, minRate: 100}, taken())
+				c, client := m.take()
+				if err := c.Write(nil, pattern(64<<10)); err != nil {
+					t.Fatal(err)
+				}
+				begun := time.Now()
+				for !c.gone.Load() && time.Since(begun) < 5*time.Minute {
+					time.Sleep(10 * time.Second)
+					if _, err := io.ReadFull(client, make([]byte, 10*rate)); err != nil {
+						break
+					}
+				}
+				if d := time.Since(begun); rate < 100 && d > 90*time.Second || rate > 100 && c.gone.Load() {
+					t.Errorf("gone: %v, after %v", c.gone.Load(), d)
+				}
+				c.letGo()
+			})
+		})
+	}
 }
 
 // TestWriteStallOfTheLoop: the same where the loop owns the connection.

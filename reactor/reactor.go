@@ -12,7 +12,7 @@ import (
 	"github.com/waitress-go/waitress/internal/invariant"
 )
 
-// Config is what a Reactor is made of. All fields are required but Overflow, NewSpool, MaxConns, Admit and Left.
+// Config is what a Reactor is made of. All fields are required but Overflow, NewSpool, MinRate, MaxConns, Admit and Left.
 type Config struct {
 	Loops     int
 	NewPoller func() (Poller, error)
@@ -25,6 +25,9 @@ type Config struct {
 	NewSpool func() (Spool, error)
 	// WriteStall is how long a peer may take nothing of the output that waits for it before it is given up. 0: for ever.
 	WriteStall time.Duration
+	// MinRate is how many bytes a second a peer must take of the output that waits for it, on average since it began to wait and
+	// with WriteStall for a start. 0: any.
+	MinRate int
 
 	// MaxConns bounds the connections that are open. One more is accepted, and waits; for it the connection that has been idle
 	// for longest is closed. 0: no bound.

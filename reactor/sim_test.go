@@ -43,6 +43,7 @@ type simConfig struct {
 	admit      func(peer string) bool
 	left       func(peer string)
 	spool      *spooler                              // makes temporary files
+	minRate    int                                   // bytes a second that a client takes at least
 	poller     func(reactor.Poller) reactor.Poller   // wraps every poller
 	sockets    func(reactor.Sockets) reactor.Sockets // wraps the sockets
 }
@@ -98,6 +99,7 @@ func newSim(t *testing.T, seed int64, faults reactortest.Faults, config simConfi
 		Sockets:       sockets,
 		HighWatermark: max(config.watermark, 1<<12),
 		WriteStall:    config.writeStall,
+		MinRate:       config.minRate,
 		MaxConns:      config.maxConns,
 		Admit:         config.admit,
 		Left:          config.left,
