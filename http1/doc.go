@@ -17,6 +17,8 @@
 //	   └──────────────────────────────────────────────────────◀──────┘
 //	any state: an error whose framing is lost, or the last answer ─▶ lingering ─▶ closed
 //
+// From handling a channel may go to suspended, and back when its request is resumed: a task has it, but no goroutine.
+//
 // In idle, head, body, draining and lingering the loop owns the channel, unless it just happens that a task that finished
 // finds more input and goes on itself. In handling a task thread owns it, or, under the Inline policy, the loop's own
 // goroutine while it runs the handler.

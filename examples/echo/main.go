@@ -16,10 +16,16 @@ func main() {
 	listen := flag.String("listen", "0.0.0.0:8080", "`HOST:PORT` to serve on")
 	policy := waitress.PolicyPool
 	flag.TextVar(&policy, "policy", policy, "where handlers run: pool or inline")
+	native := flag.Bool("native", false, "serve without net/http's types")
 	flag.Parse()
 
 	app := &echo{log: newRequestLog(maxLogRequests, maxLogBytes)}
-	if err := waitress.Serve(app, waitress.Listen(*listen), waitress.WithPolicy(policy), everyRequest); err != nil {
+	tasks := func(s *waitress.Server) {
+		if *native {
+			s.TaskHandler = app
+		}
+	}
+	if err := waitress.Serve(app, waitress.Listen(*listen), waitress.WithPolicy(policy), everyRequest, tasks); err != nil {
 		log.Fatal(err)
 	}
 }
