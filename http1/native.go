@@ -177,9 +177,15 @@ func (ch *channel) decline() bool {
 		return false
 	}
 	n.letGo()
-	deadline := x.readDeadline.Load()
+	deadline, kind, refused := x.readDeadline.Load(), x.kind, x.refused
+	collected := n.body.collected != nil && x.body != nil
 	ch.begin(s)
 	x.readDeadline.Store(deadline)
+	x.kind, x.refused = kind, refused
+	if collected { // it is no longer in the input
+		s.body.collected, s.body.decoder, n.body.collected = n.body.collected, n.body.decoder, nil
+		ch.endCollect()
+	}
 	return true
 }
 

@@ -559,11 +559,13 @@ func TestTaskDeclined(t *testing.T) {
 	for _, stream := range streams {
 		t.Run(stream.name, func(t *testing.T) {
 			inBubbles(t, func(t *testing.T, p dispatch.Policy) {
-				config := simConfig{policy: p, Config: Config{MaxBody: 12, GeneralOptions: true}}
-				want, _ := newSim(t, 1, reactortest.Faults{}, config, serveStream).sendParts([]string{stream.raw}, 0)
-				s := newTaskSim(t, 1, reactortest.Faults{}, config, Task.Decline, serveStream)
-				if got, _ := s.sendParts([]string{stream.raw}, 0); got != want {
-					t.Errorf("got  %q\nwant %q", got, want)
+				for _, collects := range []bool{false, true} {
+					config := simConfig{policy: p, Config: Config{MaxBody: 12, GeneralOptions: true, BufferRequests: collects, BodyMemory: 1 << 20}}
+					want, _ := newSim(t, 1, reactortest.Faults{}, config, serveStream).sendParts([]string{stream.raw}, 0)
+					s := newTaskSim(t, 1, reactortest.Faults{}, config, Task.Decline, serveStream)
+					if got, _ := s.sendParts([]string{stream.raw}, 0); got != want {
+						t.Errorf("collected %v: got  %q\nwant %q", collects, got, want)
+					}
 				}
 			})
 		})

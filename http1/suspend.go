@@ -306,7 +306,7 @@ func (ch *channel) park(t *reactor.Turn) want {
 	left := x.body.remains()
 	s.kind = x.kind
 	s.whole = left == nothingLeft || n.body.decoder == nil && n.body.left <= int64(len(ch.in)-ch.at)
-	if s.kept = n.began() || left != nothingLeft || n.length < 0; s.kept {
+	if s.kept = n.began() || left != nothingLeft || n.length < 0 || ch.collects(); s.kept {
 		n.keepText()
 		// These may be pieces of the input too.
 		n.content, n.decoder.ready = bytes.Clone(n.content), bytes.Clone(n.decoder.ready)

@@ -208,6 +208,12 @@ func TestSuspendForget(t *testing.T) {
 
 // TestSuspendBody: the body of a request can be read before and after it was suspended.
 func TestSuspendBody(t *testing.T) {
+	for _, collects := range []bool{false, true} {
+		t.Run(fmt.Sprintf("collects=%v", collects), func(t *testing.T) { testSuspendBody(t, collects) })
+	}
+}
+
+func testSuspendBody(t *testing.T, collects bool) {
 	inBubbles(t, func(t *testing.T, p dispatch.Policy) {
 		for _, tt := range []struct {
 			name, path string
@@ -221,7 +227,7 @@ func TestSuspendBody(t *testing.T) {
 			{"half", "/half", "Content-Length: 5\r\n\r\nhello"},
 			{"not", "/not", "Content-Length: 5\r\n\r\nhello"},
 		} {
-			s := newTaskSim(t, 1, reactortest.Faults{}, simConfig{policy: p}, func(task Task) {
+			s := newTaskSim(t, 1, reactortest.Faults{}, simConfig{policy: p, Config: Config{BufferRequests: collects, BodyMemory: 1 << 20}}, func(task Task) {
 				half := make([]byte, 2)
 				switch string(task.Path()) {
 				case "/before":
