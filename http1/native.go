@@ -254,8 +254,9 @@ func (n *native) recycle() {
 
 // A turnDate is the Date field as a loop knows it.
 type turnDate struct {
-	until time.Time // by the loop's clock
+	until time.Duration // by the loop's clock
 	line  []byte
+	usual []byte // the Server field, if there is one, the Date field, and what comes before a length
 }
 
 // appendDate appends the Date field. On the loop its own clock says how long the line is good, which spares a look at the
@@ -264,12 +265,28 @@ func (l *Listener) appendDate(p []byte, t *reactor.Turn) []byte {
 	if t == nil {
 		return l.server.date.append(p)
 	}
-	now := t.Now()
-	d := l.date.Load()
-	if d == nil || !now.Before(d.until) {
-		d = &turnDate{line: l.server.date.append(nil)}
-		d.until = now.Add(time.Second - time.Duration(time.Now().Nanosecond()))
-		l.date.Store(d)
+	return append(p, l.turnDate(t).line...)
+}
+
+func (l *Listener) turnDate(t *reactor.Turn) *turnDate {
+	now := t.Clock()
+	if d := l.date.Load(); d != nil && now < d.until {
+		return d
 	}
-	return append(p, d.line...)
+	d := &turnDate{line: l.server.date.append(nil)}
+	d.usual = append(appendIdent(nil, l.server.config.Ident), d.line...)
+	d.usual = append(d.usual, "Content-Length: "...)
+	d.until = now + time.Second - time.Duration(time.Now().Nanosecond())
+	l.date.Store(d)
+	return d
+}
+
+// appendIdent appends the Server field, if there is one.
+func appendIdent(p []byte, ident string) []byte {
+	if ident == "" {
+		return p
+	}
+	p = append(p, "Server: "...)
+	p = append(p, ident...)
+	return append(p, "\r\n"...)
 }

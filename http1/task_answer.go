@@ -329,10 +329,14 @@ func (n *native) writeHead(p []byte) {
 		out = append(out, n.preset.head[n.preset.fields:]...)
 	}
 	out = append(out, n.fields...)
-	if ident := ch.server().config.Ident; ident != "" && n.special&fieldServer == 0 {
-		out = append(out, "Server: "...)
-		out = append(out, ident...)
-		out = append(out, "\r\n"...)
+	if toldLength && allowed && n.minor > 0 && !r.closeAfter && n.special&(fieldServer|fieldDate) == 0 && n.x.turn != nil {
+		out = append(out, ch.listener.turnDate(n.x.turn).usual...)
+		out = strconv.AppendInt(out, r.contentLength, 10)
+		r.out = append(out, "\r\n\r\n"...)
+		return
+	}
+	if n.special&fieldServer == 0 {
+		out = appendIdent(out, ch.server().config.Ident)
 	}
 	if n.special&fieldDate == 0 {
 		out = ch.listener.appendDate(out, n.x.turn)

@@ -71,6 +71,9 @@ func (t *Turn) Lost() bool {
 // Now returns the reactor's clock as the loop read it last, as a time.
 func (t *Turn) Now() time.Time { return t.loop.reactor.start.Add(time.Duration(t.loop.clock.Load())) }
 
+// Clock is Now as the time since the reactor was made, which costs a load.
+func (t *Turn) Clock() time.Duration { return time.Duration(t.loop.clock.Load()) }
+
 // GiveAway lets a fresh goroutine be the loop from the next event on. The caller keeps the turn's buffer, whose bytes it
 // may still be reading, and what it works on has to be claimed first. Giving away twice is giving away once.
 func (t *Turn) GiveAway() {
