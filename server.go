@@ -152,6 +152,11 @@ type Server struct {
 	// ShutdownTimeout is how long Serve, the function, lets requests finish after SIGINT or SIGTERM. Default: 30 s.
 	ShutdownTimeout time.Duration
 
+	// LameDuck is how long Shutdown goes on accepting and serving before it begins, so that load balancers which ask for Ready
+	// can send their clients elsewhere: Ready says no, and each answer is the last of its connection. It counts within
+	// Shutdown's context, but not in ShutdownTimeout; a restart does without it. Default: none.
+	LameDuck time.Duration
+
 	// Limits.
 
 	// MaxHeaderBytes bounds a request head, request line and all: 431 above it. Default: httpparse.DefaultHeadBytes.
@@ -282,6 +287,7 @@ type Server struct {
 	listeners  []inherited       // guarded by mu; those that Listeners has opened, for Restart
 	onShutdown []func()          // guarded by mu
 	noKeep     bool              // guarded by mu
+	lame       chan struct{}     // guarded by mu; made when LameDuck begins, closed when Shutdown or Close goes on
 	closing    bool              // guarded by mu; Shutdown or Close was called
 }
 
@@ -409,6 +415,7 @@ func (s *Server) start() error {
 		NewSpool:       func() (reactor.Spool, error) { return newSpool(s.TempDir) },
 		Ident:          s.Ident,
 		Urgent:         s.Urgent,
+		ThreadCPU:      threadCPU,
 		GeneralOptions: !s.DisableGeneralOptionsHandler,
 		HTTPServer:     s.asHTTPServer(handler),
 		ConnContext:    s.ConnContext,
@@ -416,7 +423,7 @@ func (s *Server) start() error {
 		DupFile:        dupFile,
 		Logf:           func(format string, args ...any) { r.log.Error(fmt.Sprintf(format, args...)) },
 	})
-	r.http.SetKeepAlivesEnabled(!s.noKeep)
+	r.http.SetKeepAlivesEnabled(!s.noKeep && s.lame == nil)
 	if s.AddressLimit > 0 {
 		addresses := newAddressLimit(s.AddressLimit)
 		r.admit, r.left = addresses.admit, addresses.left
@@ -644,6 +651,9 @@ func (s *Server) close() (*running, error) {
 	}
 	if !s.closing {
 		s.closing = true
+		if s.lame != nil {
+			close(s.lame)
+		}
 		for _, f := range s.onShutdown {
 			go f()
 		}
@@ -654,10 +664,46 @@ func (s *Server) close() (*running, error) {
 	return s.run, err
 }
 
+// Ready says whether clients should be sent here: the Server serves, and neither Shutdown nor Close was called. It is what a
+// health check should answer with; by Urgent that is answered under any load. Any goroutine.
+func (s *Server) Ready() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.serving) > 0 && s.lame == nil && !s.closing
+}
+
 // Shutdown stops listening, closes the connections that wait for a request, lets the requests that have started finish,
 // with "Connection: close" where the head has not been sent, and waits until all answers are delivered. When ctx ends
-// before, Shutdown returns its error, and the rest goes on; Close then ends it.
+// before, Shutdown returns its error, and the rest goes on; Close then ends it. LameDuck comes before all that.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.lameDuck(ctx)
+	return s.shutdown(ctx)
+}
+
+// lameDuck serves on for LameDuck, until ctx ends, or until the Server is closed meanwhile.
+func (s *Server) lameDuck(ctx context.Context) {
+	s.mu.Lock()
+	if s.LameDuck <= 0 || s.closing || s.run == nil {
+		s.mu.Unlock()
+		return
+	}
+	if s.lame == nil {
+		s.lame = make(chan struct{})
+		s.run.http.SetKeepAlivesEnabled(false)
+	}
+	over := s.lame
+	s.mu.Unlock()
+	timer := time.NewTimer(s.LameDuck)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-over:
+	case <-ctx.Done():
+	}
+}
+
+// shutdown is Shutdown without the LameDuck.
+func (s *Server) shutdown(ctx context.Context) error {
 	r, err := s.close()
 	if r == nil {
 		return err
@@ -775,7 +821,7 @@ func (s *Server) SetKeepAlivesEnabled(on bool) {
 	if s.run == nil {
 		return
 	}
-	s.run.http.SetKeepAlivesEnabled(on)
+	s.run.http.SetKeepAlivesEnabled(on && s.lame == nil)
 	if !on {
 		for _, e := range s.run.engines() {
 			e.CloseIdle()

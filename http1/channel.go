@@ -354,11 +354,22 @@ func (ch *channel) Run() {
 		ch.runOnThread()
 		return
 	}
-	conn, began := &ch.Conn, time.Now()
-	ch.runOnThread()
-	if time.Since(began) > longTask {
-		conn.Stir()
+	conn, began, cpu := &ch.Conn, time.Now(), time.Duration(0)
+	if c.ThreadCPU != nil {
+		cpu = c.ThreadCPU()
 	}
+	ch.runOnThread()
+	d := time.Since(began)
+	if d < longTask {
+		return
+	}
+	if c.ThreadCPU != nil {
+		// A goroutine that has slept goes on as another thread, mostly, whose time has nothing to do with its own.
+		if cpu = c.ThreadCPU() - cpu; cpu < longTask/2 || cpu > d {
+			return
+		}
+	}
+	conn.Stir()
 }
 
 func (ch *channel) runOnThread() {

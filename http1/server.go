@@ -45,6 +45,10 @@ type Config struct {
 	MaxBody int64  // bytes of a request's content; 0: no limit
 	Ident   string // the Server field of answers, if the handler sets none
 
+	// ThreadCPU returns the processor time that the calling thread has had, by which the policy that learns tells computing from
+	// waiting. nil: the system does not tell.
+	ThreadCPU func() time.Duration
+
 	// Urgent says which requests go before all others that wait for a thread, and are never refused for their number. nil: none.
 	Urgent func(*http.Request) bool
 
