@@ -9,8 +9,8 @@
 // GET /stats tells how many wait, and how many goroutines there are.
 //
 // Measured with 15,000 clients that wait, on Linux: 6 goroutines, 623 bytes of resident memory for each, their connections
-// and the list included, and no CPU but for the garbage collector's; 0.3 s until a message was handed to all of them, on two
-// cores that had other work too. Without Suspension.Forget, where the heads of the requests are kept, 887 bytes.
+// and the list included, and 0.3 % of one core's time while nothing happens; a message was handed to all of them in 0.1 to 0.3 s,
+// on two cores that had other work too. Without Suspension.Forget, where the heads of the requests are kept, 887 bytes.
 package main
 
 import (
