@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/waitress-go/waitress/bench/internal/meter"
@@ -57,6 +58,7 @@ var scenarios = []scenario{
 	{"low-rate", "64 connections, open loop: 200/s", 0, requests{open: []meter.Group{rated(64, lowRate, helloKind)}}.measure},
 	{"many", "64 connections beside 15,000 idle ones, set against 64 alone; open loop: 5,000/s", 0, many},
 	{"slow-readers", "256 connections that read 4 MiB at 160 KiB/s each, beside 64 quick ones; open loop of the quick ones: 2,000/s", needHandlers, slowReaders},
+	{"slow-files", "1,000 connections that read a file of 100 MiB at 64 KiB/s each, beside 64 quick ones, set against these alone; open loop of the quick ones: 2,000/s", needFiles | needHandlers | needHeap, slowFiles},
 	{"idle", "15,000 keep-alive connections that have made one request each and wait", 0, idle(false)},
 	{"idle-tls", "the same, encrypted", needTLS | needHeap, idle(true)},
 	{"start", "from the start of the process to the first answer", needStart, firstAnswerOf},
@@ -200,6 +202,19 @@ func busy(ctx context.Context, b *bench, s *server) (sample, error) {
 // slowStart is how long slow readers get to fill what is between them and the server, which is not what is to be measured.
 const slowStart = 2 * time.Second
 
+// startSlow starts slow readers, in a load process of their own, which go on until it is stopped.
+func startSlow(ctx context.Context, b *bench, s *server, slow meter.Group) (*child, error) {
+	reading, err := b.startLoad(ctx, s, &meter.Order{Duration: time.Hour, Groups: []meter.Group{slow}})
+	if err != nil {
+		return nil, err
+	}
+	if err := pause(ctx, slowStart); err != nil {
+		reading.stop()
+		return nil, err
+	}
+	return reading, nil
+}
+
 func slowReaders(ctx context.Context, b *bench, s *server) (sample, error) {
 	const readers, size = 256, 4 << 20
 	slow := plain(readers, getBytes("slow", "/bytes?n=4194304", size))
@@ -212,15 +227,11 @@ func slowReaders(ctx context.Context, b *bench, s *server) (sample, error) {
 	if err != nil {
 		return nil, err
 	}
-	// They have a load process of their own, and go on until it is stopped.
-	reading, err := b.startLoad(ctx, s, &meter.Order{Duration: time.Hour, Groups: []meter.Group{slow}})
+	reading, err := startSlow(ctx, b, s, slow)
 	if err != nil {
 		return nil, err
 	}
 	defer reading.stop()
-	if err := pause(ctx, slowStart); err != nil {
-		return nil, err
-	}
 	during, err := s.resident()
 	if err != nil {
 		return nil, err
@@ -234,6 +245,41 @@ func slowReaders(ctx context.Context, b *bench, s *server) (sample, error) {
 	delete(found, openCPU)
 	delete(found, allocsPerRequest)
 	found[slowRSS] = (during - before) * 1024 / readers
+	return found, nil
+}
+
+// slowFiles has the same open loop twice: alone, and beside downloads that last for half an hour.
+func slowFiles(ctx context.Context, b *bench, s *server) (sample, error) {
+	const readers = 1_000
+	slow := plain(readers, file100M)
+	slow.Sip, slow.SipEvery = 16<<10, 250*time.Millisecond
+	quick := requests{open: []meter.Group{rated(64, quickRate, helloKind)}}
+	alone, err := quick.measure(ctx, b, s)
+	if err != nil {
+		return nil, err
+	}
+	reading, err := startSlow(ctx, b, s, slow)
+	if err != nil {
+		return nil, err
+	}
+	defer reading.stop()
+	found, err := quick.measure(ctx, b, s)
+	if err != nil {
+		return nil, err
+	}
+	delete(found, openCPU)
+	found[p50Share] = found[openP50] / alone[openP50]
+	if found[residentMiB], err = s.resident(); err != nil {
+		return nil, err
+	}
+	stats, err := s.memory(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if stats.Sockets <= readers {
+		return nil, fmt.Errorf("%s: %d sockets are open, with %d downloads", s.name, stats.Sockets, readers)
+	}
+	found[goroutines] = float64(stats.Goroutines)
 	return found, nil
 }
 
