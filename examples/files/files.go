@@ -48,7 +48,7 @@ func (h *files) serveFile(w http.ResponseWriter, r *http.Request, name string) b
 	if file == nil {
 		return false
 	}
-	defer func() { _ = file.Close() }()
+	defer file.Close()
 	header := w.Header()
 	contentType := mime.TypeByExtension(path.Ext(name))
 	coding := ""
@@ -57,7 +57,7 @@ func (h *files) serveFile(w http.ResponseWriter, r *http.Request, name string) b
 		if compressed == nil {
 			continue
 		}
-		defer func() { _ = compressed.Close() }()
+		defer compressed.Close()
 		if cinfo.ModTime().Before(info.ModTime()) {
 			continue // the file has changed since it was compressed
 		}

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -143,6 +144,30 @@ func TestFilesETag(t *testing.T) {
 		seen[etag] = true
 		if resp := get(h, "GET", "/page.html", "Accept-Encoding: "+coding, "If-None-Match: "+etag); resp.StatusCode != 304 {
 			t.Errorf("%s: %d", coding, resp.StatusCode)
+		}
+	}
+}
+
+// TestFilesClosed: of two files that were opened neither stays open. Windows can't remove a folder then; Linux can be asked.
+func TestFilesClosed(t *testing.T) {
+	const descriptors = "/proc/self/fd"
+	if _, err := os.Stat(descriptors); err != nil {
+		t.Skip(err)
+	}
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // it would close what is forgotten
+	h := folder(t)
+	for _, coding := range []string{"identity", "gzip", "br"} {
+		get(h, "GET", "/page.html", "Accept-Encoding: "+coding)
+		get(h, "GET", "/old.txt", "Accept-Encoding: "+coding)
+	}
+	open, err := os.ReadDir(descriptors)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range open {
+		name, err := os.Readlink(filepath.Join(descriptors, d.Name()))
+		if err == nil && strings.HasPrefix(name, h.folder.Name()+"/") { // that of ReadDir itself is gone
+			t.Errorf("%s is open", name)
 		}
 	}
 }
