@@ -24,6 +24,7 @@ const programVariable = "WAITRESS_TEST_PROGRAM"
 var programs = map[string]func() int{
 	"serve":   serveProgram,
 	"systemd": systemdProgram,
+	"drain":   drainProgram,
 }
 
 // serveProgram is a program as the README has it. "/wait" answers when the process gets a line on its standard input.

@@ -75,13 +75,14 @@ func askPid(c *http.Client, url string) (int, error) {
 	return strconv.Atoi(string(body))
 }
 
-// TestRestart restarts a program five times while clients ask it over old connections and new ones, by TCP and a Unix
+// TestRestart restarts a program five times, or longTests of it, while clients ask it over old connections and new ones, by TCP and a Unix
 // socket: each request is answered.
 func TestRestart(t *testing.T) {
 	if systemCapabilities().noSignals {
 		t.Skip("no signals")
 	}
-	const restarts, clients = 5, 2
+	const clients = 2 // of each kind
+	restarts := longTests(5)
 	path := filepath.Join(socketDir(t), "socket")
 	p := start(t, "restart", func(c *exec.Cmd) { c.Env = append(c.Env, restartVariable+"="+path) })
 	if line := p.line(); line != "Serving on http://unix:"+path {

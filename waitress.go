@@ -33,7 +33,7 @@ func WithPolicy(p Policy) Option { return func(s *Server) { s.Policy = p } }
 // Serve runs handler (http.DefaultServeMux if nil) on 0.0.0.0:8080, or as the options say, until the process gets
 // SIGINT or SIGTERM. It prints "Serving on http://HOST:PORT" for each socket once it listens. The first signal drains: no
 // connection is accepted any more, requests that have started are finished and their answers delivered, for
-// Server.ShutdownTimeout at most. A second signal closes everything at once. Serve returns nil after either, and else the
+// Server.ShutdownTimeout at most, and with Server.LameDuck before that. A second signal closes everything at once. Serve returns nil after either, and else the
 // reason why it could not go on.
 //
 // Under Windows Ctrl-C and Ctrl-Break count as SIGINT, the console's closing, the user's logging off and the system's shutdown
@@ -81,6 +81,7 @@ func (s *Server) Run() (err error) {
 		fmt.Println("Serving on", listenerURL(l))
 	}
 
+	stop, timeout := s.Shutdown, max(s.LameDuck, 0)+s.shutdownTimeout()
 	for running := true; running; {
 		select {
 		case err := <-served:
@@ -88,25 +89,42 @@ func (s *Server) Run() (err error) {
 		case <-signals:
 			running = false
 		case <-restart:
-			running = !s.handOver()
+			if s.handOver() {
+				// The new process is ready, and nobody is to be sent elsewhere.
+				running, stop, timeout = false, s.shutdown, s.shutdownTimeout()
+			}
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), s.shutdownTimeout())
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	drained := make(chan error, 1)
-	go func() { drained <- s.Shutdown(ctx) }()
+	go func() { drained <- stop(ctx) }()
 	select {
 	case err = <-drained:
 	case <-signals:
 		err = context.Canceled
 	}
 	if err != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
+			s.logger().Warn("cutting what has not finished within ShutdownTimeout", zap.Int("connections", s.conns()))
+		}
 		err = s.Close()
 	}
 	if serr := <-served; !errors.Is(serr, ErrServerClosed) {
 		err = errors.Join(err, serr)
 	}
 	return err
+}
+
+// conns returns how many connections are open, when the Server is closing.
+func (s *Server) conns() int {
+	s.mu.Lock()
+	r := s.run
+	s.mu.Unlock()
+	if r == nil {
+		return 0
+	}
+	return r.conns()
 }
 
 // restartTimeout is how long a program that Run starts anew may take until it serves.

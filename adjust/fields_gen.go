@@ -29,6 +29,7 @@ var documented = []documentation{
 	{"WriteStallTimeout", "Timeouts", "WriteStallTimeout is how long a client may take nothing of the output that waits for it. Default: 30 s."},
 	{"IdleTimeout", "Timeouts", "IdleTimeout is how long a connection may wait for its next request. Default: 75 s."},
 	{"ShutdownTimeout", "Timeouts", "ShutdownTimeout is how long Serve, the function, lets requests finish after SIGINT or SIGTERM. Default: 30 s."},
+	{"LameDuck", "Timeouts", "LameDuck is how long Shutdown goes on accepting and serving before it begins, so that load balancers which ask for Ready can send their clients elsewhere: Ready says no, and each answer is the last of its connection. It counts within Shutdown's context, but not in ShutdownTimeout; a restart does without it. Default: none."},
 	{"MaxHeaderBytes", "Limits", "MaxHeaderBytes bounds a request head, request line and all: 431 above it. Default: httpparse.DefaultHeadBytes."},
 	{"MaxRequestLine", "Limits", "MaxRequestLine bounds the request line: 414 above it. Default: httpparse.DefaultRequestLine."},
 	{"MaxHeaders", "Limits", "MaxHeaders bounds the number of field lines of a request: 431 above it. Default: httpparse.DefaultHeaders."},
