@@ -33,6 +33,13 @@ var differences = map[string]difference{
 	"cut body":                 {"the answer says that the connection ends", "Connection: close\r\n"},
 	"MaxBytesReader":           {"the reader signals by a method that only net/http's own writer can have; what is left is drained", "ok"},
 
+	"chunked beside a length":        {"RFC 9112 §6.1: refused, since it may be one half of request smuggling", "400"},
+	"a length beside chunked":        {"likewise", "400"},
+	"the same length twice":          {"RFC 9112 §6.3 lets a recipient refuse it; another in the chain may take either field", "400"},
+	"chunked twice":                  {"RFC 9112 §7: a sender must not do that; 501 is for codings that are not known", "400"},
+	"chunked of a 1.0 request":       {"RFC 9112 §6.1: framing that HTTP/1.0 does not have is faulty; net/http ignores the field, and reads the next request where the content begins", "400"},
+	"chunked of a 1.0 request, kept": {"likewise", "400"},
+
 	"CONNECT without Host": {"stricter parsing", "400"},
 	"CONNECT of a path":    {"stricter parsing", "400"},
 	"empty Host":           {"stricter parsing", "400"},

@@ -532,6 +532,13 @@ var scenarios = []scenario{
 	{name: "1.0 kept, in capitals", raw: "GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", handler: show},
 	{name: "1.0 kept, nothing written", raw: get10ka, handler: does(func(http.ResponseWriter, *http.Request) {})},
 	{name: "1.0 kept, large", raw: get10ka, handler: writes(5000)},
+	{name: "1.0 kept, with a length, twice", raw: get10ka + get10ka, handler: fields("Content-Length", "5")},
+	{name: "1.0 kept, 100 KB with a length", raw: get10ka + get10ka, handler: func(n *notes, w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "100000")
+		n.write(w, text(60000))
+		n.write(w, text(40000))
+	}},
+	{name: "1.0 kept, body unread", raw: strings.Replace(post(10, "Connection: keep-alive"), "HTTP/1.1", "HTTP/1.0", 1) + get10ka, handler: show},
 	{name: "1.0 kept, 204", raw: get10ka, handler: status(204)},
 	{name: "1.0 kept, body", raw: "POST / HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 3\r\n\r\nabc", handler: echo},
 	{name: "1.0 keep-alive, close", raw: "GET / HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n", handler: show},
@@ -759,6 +766,18 @@ var scenarios = []scenario{
 	{name: "empty line after the last body", raw: post10 + "\r\n", handler: echo},
 	{name: "upgrade ignored", raw: with("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: x") + get, handler: show},
 	{name: "HTTP/2 preface", raw: "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", handler: show},
+
+	// Lengths and codings of the request that contradict each other, or seem to.
+	{name: "chunked beside a length", raw: strings.Replace(chunks, "Transfer-", "Content-Length: 7\r\nTransfer-", 1) + get, handler: echo},
+	{name: "a length beside chunked", raw: strings.Replace(chunks, "chunked\r\n", "chunked\r\nContent-Length: 7\r\n", 1) + get, handler: echo},
+	{name: "two different lengths", raw: post(5, "Content-Length: 6") + get, handler: echo},
+	{name: "two different lengths in one field", raw: "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5, 6\r\n\r\nhello", handler: echo},
+	{name: "the same length twice", raw: post(5, "Content-Length: 5") + get, handler: echo},
+	{name: "the same length twice in one field", raw: "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5, 5\r\n\r\nhello", handler: echo},
+	{name: "the same length with a zero", raw: post(5, "Content-Length: 05") + get, handler: echo},
+	{name: "chunked twice", raw: strings.Replace(chunks, "chunked\r\n", "chunked\r\nTransfer-Encoding: chunked\r\n", 1), handler: echo},
+	{name: "chunked of a 1.0 request", raw: strings.Replace(chunks, "HTTP/1.1", "HTTP/1.0", 1), handler: echo},
+	{name: "chunked of a 1.0 request, kept", raw: strings.Replace(chunks, "HTTP/1.1\r\n", "HTTP/1.0\r\nConnection: keep-alive\r\n", 1), handler: echo},
 
 	// Refused by both.
 	{name: "bad request line", raw: "GET /\r\n\r\n", handler: show},
