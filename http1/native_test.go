@@ -21,6 +21,7 @@ import (
 
 	"github.com/waitress-go/waitress/dispatch"
 	"github.com/waitress-go/waitress/httpparse"
+	"github.com/waitress-go/waitress/internal/invariant"
 	"github.com/waitress-go/waitress/reactor/reactortest"
 )
 
@@ -723,6 +724,38 @@ func TestTaskGone(t *testing.T) {
 		c.Close()
 		if !<-over {
 			t.Error("the context is over, and the client not gone")
+		}
+	})
+}
+
+// TestTaskViewsEnd: in test builds, a view that is kept shows that it is over, also where the request was suspended.
+func TestTaskViewsEnd(t *testing.T) {
+	if !invariant.Enabled {
+		t.Skip("release builds do not look for views that were kept")
+	}
+	inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+		var kept [][]byte
+		s := newTaskSim(t, 1, reactortest.Faults{}, simConfig{policy: p}, func(task Task) {
+			body, err := task.Body(10)
+			if err != nil {
+				t.Error(err)
+			}
+			kept = append(kept, task.Path(), task.Header("Host"), body)
+			task.Suspend().Resume(func(task Task) {
+				kept = append(kept, task.Path())
+				taskHello(task)
+			})
+		}, nil)
+		c, _ := s.send(post10)
+		defer c.Close()
+		synctest.Wait()
+		for i, view := range kept {
+			if len(view) == 0 || len(bytes.Trim(view, "\xCC")) > 0 {
+				t.Errorf("view %d is still %q", i, view)
+			}
+		}
+		if len(kept) != 4 {
+			t.Errorf("%d views", len(kept))
 		}
 	})
 }
