@@ -266,8 +266,8 @@ type Server struct {
 	// BaseContext gives the context that requests of a listener are based on. Default: context.Background.
 	BaseContext func(net.Listener) context.Context
 
-	// ConnContext changes the context of a new connection's requests. The net.Conn tells its addresses and can be closed,
-	// and no more: the server reads and writes it.
+	// ConnContext changes the context of a new connection's requests. The net.Conn tells its addresses, can be closed, and as a
+	// syscall.Conn has its descriptor asked (RawConn.Control), and no more: the server reads and writes it.
 	ConnContext func(ctx context.Context, c net.Conn) context.Context
 
 	// ConnState is told when a connection changes its state. The net.Conn is the one that ConnContext gets. It is called

@@ -311,6 +311,12 @@ func (ch *channel) Closed() {
 	if ch.x != nil {
 		ch.endRequest()
 	}
+	if ch.hooks == nil {
+		return
+	}
+	if view, ok := ch.hooks.conn.(*connView); ok {
+		view.end()
+	}
 	if !ch.hijacked {
 		ch.report(http.StateClosed)
 	}

@@ -5,18 +5,30 @@ package http1
 import (
 	"errors"
 	"net"
+	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/waitress-go/waitress/reactor"
 )
 
 // A connView is the net.Conn that ConnState and ConnContext get of a connection that is a descriptor: it tells the
-// connection's addresses and serves as its identity. The channel is what reads and writes, so the view does not, before a
-// handler has hijacked the connection; after that it is the handler's net.Conn by another name.
+// connection's addresses, has the descriptor asked, and serves as its identity. The channel is what reads and writes, so the
+// view does not, before a handler has hijacked the connection; after that it is the handler's net.Conn by another name.
 type connView struct {
 	channel *channel
 	taken   atomic.Pointer[net.Conn] // nil before Hijack
+
+	open   sync.Mutex // held while somebody uses the descriptor, so that it is not closed meanwhile
+	closed bool       // guarded by open; the descriptor may be another connection's
+}
+
+// end says that the descriptor will be closed. It waits for those who use it.
+func (v *connView) end() {
+	v.open.Lock()
+	v.closed = true
+	v.open.Unlock()
 }
 
 var errView = errors.New("waitress: the server reads and writes this connection")
@@ -90,6 +102,63 @@ func (v *connView) SetWriteDeadline(t time.Time) error {
 	return errView
 }
 
+// SyscallConn implements syscall.Conn: what the system knows of the peer, and options of the socket, are had by Control, until
+// the connection is closed. Its Read and Write are refused as the view's are.
+func (v *connView) SyscallConn() (syscall.RawConn, error) { return rawView{v}, nil }
+
+// A rawView is a connView's syscall.RawConn.
+type rawView struct{ view *connView }
+
+// taken returns the RawConn of what Hijack gave, or nil.
+func (r rawView) taken() (syscall.RawConn, error) {
+	c := r.view.conn()
+	if c == nil {
+		return nil, nil
+	}
+	own, ok := c.(syscall.Conn)
+	if !ok {
+		return nil, errors.ErrUnsupported
+	}
+	return own.SyscallConn()
+}
+
+// Control has f use the descriptor, which is not closed before f returns. f must not wait.
+func (r rawView) Control(f func(fd uintptr)) error {
+	v := r.view
+	v.open.Lock()
+	defer v.open.Unlock()
+	switch own, err := r.taken(); {
+	case err != nil:
+		return err
+	case own != nil:
+		return own.Control(f)
+	case v.closed:
+		return net.ErrClosed
+	}
+	f(uintptr(v.channel.FD()))
+	return nil
+}
+
+func (r rawView) Read(f func(fd uintptr) (done bool)) error {
+	switch own, err := r.taken(); {
+	case err != nil:
+		return err
+	case own != nil:
+		return own.Read(f)
+	}
+	return errView
+}
+
+func (r rawView) Write(f func(fd uintptr) (done bool)) error {
+	switch own, err := r.taken(); {
+	case err != nil:
+		return err
+	case own != nil:
+		return own.Write(f)
+	}
+	return errView
+}
+
 // A peerAddr is a remote address by its text.
 type peerAddr struct{ network, text string }
 
@@ -98,5 +167,6 @@ func (a peerAddr) String() string  { return a.text }
 
 var (
 	_ net.Conn         = (*connView)(nil)
+	_ syscall.Conn     = (*connView)(nil)
 	_ reactor.Protocol = (*channel)(nil)
 )
