@@ -28,6 +28,7 @@ type cursor struct {
 // the limits allow for one more field.
 func (c *cursor) fieldLine(buf []byte, more bool) (f Field, err error) {
 	i := int(c.next)
+	known := nameNone
 	if c.colon == 0 {
 		start := int(c.line)
 		if i == start && i < len(buf) {
@@ -39,6 +40,12 @@ func (c *cursor) fieldLine(buf []byte, more bool) (f Field, err error) {
 			}
 			if !more {
 				return f, errFields
+			}
+			// A name that is known is known to be a token, and need not be looked at octet by octet.
+			if end := nameEnd(buf, i); end > i {
+				if known = lookup(buf[i:end:end]); known != nameNone {
+					i = end
+				}
 			}
 		}
 		for i < len(buf) && class[buf[i]]&isToken != 0 {
@@ -65,16 +72,41 @@ func (c *cursor) fieldLine(buf []byte, more bool) (f Field, err error) {
 	}
 	f.Name = Span{c.line, c.colon}
 	f.Value = trim(buf, Span{c.colon + 1, uint32(i)})
-	f.ID = lookup(f.Name.Of(buf))
+	if f.ID = known; known == nameNone {
+		f.ID = lookup(f.Name.Of(buf))
+	}
 	next := uint32(i) + 2
 	*c = cursor{line: next, next: next}
 	return f, nil
 }
 
+// nameEnd returns where the first colon from i on is, or 0 if there is a control character before it, or no colon in the
+// words that a known name and its colon may fill.
+func nameEnd(buf []byte, i int) int {
+	for end := min(len(buf), i+maxName+8) - 8; i <= end; i += 8 {
+		w := word(buf[i : i+8 : i+8])
+		colon := w ^ ':'*ones
+		// As with controls, the first octet that is marked is right.
+		if m := ((colon-ones)&^colon | (w-0x20*ones)&^w) & highs; m != 0 {
+			i += bits.TrailingZeros64(m) / 8
+			if buf[i] != ':' {
+				return 0
+			}
+			return i
+		}
+	}
+	return 0
+}
+
 // valueEnd returns where the value that i is in ends: at the first control character but HTAB, or with buf.
 func valueEnd(buf []byte, i int) int {
+	for ; len(buf)-i >= 16; i += 16 {
+		if p := buf[i : i+16 : i+16]; !allPrintable(word(p), word(p[8:])) {
+			break
+		}
+	}
 	for len(buf)-i >= 8 {
-		m := controls(word(buf[i:]))
+		m := controls(word(buf[i : i+8 : i+8]))
 		if m == 0 {
 			i += 8
 			continue

@@ -13,7 +13,7 @@ const (
 	isValue                    // field-vchar, SP and HTAB (RFC 9110 §5.5)
 	isQuoted                   // qdtext (RFC 9110 §5.6.4)
 	isSpace                    // SP and HTAB, the only whitespace there is (RFC 9110 §5.6.3)
-	isQuery                    // what else browsers leave as it is in a query. RFC 3986 does not have it there, but it ends nothing
+	isQuery                    // whatever a query holds, and what else browsers leave as it is there: RFC 3986 does not have that, but it ends nothing
 )
 
 const (
@@ -33,7 +33,7 @@ var class = func() (t [256]uint8) {
 	set(isToken, alpha+digit+"!#$%&'*+-.^_`|~")
 	set(isPath, pathOctets)
 	set(isTarget, pathOctets+"%?[]")
-	set(isQuery, "[]{}|\\^`")
+	set(isQuery, pathOctets+"%?[]{}|\\^`") // whoever reads the query decodes it, and "?q=50%" is what people type
 	set(isHost, unreserved)
 	set(isSpace|isValue|isQuoted, " \t")
 	for c := range 256 {
@@ -93,6 +93,12 @@ const (
 func controls(w uint64) uint64 {
 	del := w ^ 0x7f*ones
 	return ((w-0x20*ones)&^w | (del-ones)&^del) & highs
+}
+
+// allPrintable reports whether every octet of v and w is printable ASCII or SP. It is quicker to ask than controls: borrows
+// and carries come only from octets that are marked themselves.
+func allPrintable(v, w uint64) bool {
+	return ((v-0x20*ones)|(v+ones)|(w-0x20*ones)|(w+ones))&highs == 0
 }
 
 func word(b []byte) uint64     { return binary.LittleEndian.Uint64(b) }

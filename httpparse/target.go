@@ -18,13 +18,11 @@ func (h *Head) target(buf []byte) error {
 	if origin {
 		legal = isPath
 		if h.Query > 0 {
-			legal |= isQuery
+			legal = isQuery
 		}
 	}
 	for {
-		for i < len(buf) && class[buf[i]]&legal != 0 {
-			i++
-		}
+		i = run(buf, i, legal)
 		h.cursor.next = uint32(i)
 		if i == len(buf) {
 			return ErrPartial
@@ -34,14 +32,9 @@ func (h *Head) target(buf []byte) error {
 			h.targetEnd(uint32(i), origin)
 			return nil
 		case c == '?' && origin:
-			if h.Query == 0 {
-				h.Query = uint32(i)
-				legal |= isQuery
-			}
-		case c == '%' && origin:
-			if h.Query > 0 {
-				break // whoever reads the query decodes it, and "?q=50%" is what people type
-			}
+			h.Query = uint32(i)
+			legal = isQuery
+		case c == '%' && origin && h.Query == 0:
 			if err := percent(buf[i:]); err != nil {
 				return err
 			}
@@ -53,6 +46,21 @@ func (h *Head) target(buf []byte) error {
 		}
 		i++
 	}
+}
+
+// run returns where the octets of one class that are at i end.
+func run(buf []byte, i int, one uint8) int {
+	for len(buf)-i >= 4 {
+		p := buf[i : i+4 : i+4]
+		if class[p[0]]&class[p[1]]&class[p[2]]&class[p[3]]&one == 0 {
+			break
+		}
+		i += 4
+	}
+	for i < len(buf) && class[buf[i]]&one != 0 {
+		i++
+	}
+	return i
 }
 
 func (h *Head) targetEnd(end uint32, origin bool) {
