@@ -58,8 +58,3 @@ func (f diskFile) ReadAt(p []byte, offset int64) (int, error) {
 func (f diskFile) Close() error {
 	return os.NewSyscallError("CloseHandle", windows.CloseHandle(windows.Handle(f)))
 }
-
-// SendFile has no counterpart here: TransmitFile waits, or tells of its end by a completion of its own.
-func (sockets) SendFile(reactor.FD, reactor.File, int64, int) (int, error) {
-	return 0, errors.ErrUnsupported
-}

@@ -27,13 +27,17 @@ func listenUnix(path string, b *binding) (net.Listener, error) {
 	if b.perms != defaultUnixSocketPerms {
 		return nil, fmt.Errorf("UnixSocketPerms: %w on this system", errors.ErrUnsupported)
 	}
-	return b.config.Listen(context.Background(), "unix", path)
+	l, err := b.config.Listen(context.Background(), "unix", path)
+	if err != nil && lacksUnixSockets(err) {
+		return nil, fmt.Errorf("Unix sockets: %w on this system: %w", errors.ErrUnsupported, err)
+	}
+	return l, err
 }
 
 func adoptUnix(l net.Listener, _ string) (net.Listener, error) { return l, nil }
 
 func keepPath(net.Listener) {}
 
-func listenerFile(l net.Listener) (*os.File, error) {
-	return nil, fmt.Errorf("%w for a %T", errors.ErrUnsupported, l)
+func listenerFile(net.Listener) (*os.File, error) {
+	return nil, fmt.Errorf("%w on this system", errors.ErrUnsupported)
 }

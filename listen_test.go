@@ -208,6 +208,37 @@ func TestListenAllOrNone(t *testing.T) {
 	}
 }
 
+// TestListenUnsupported: what a system hasn't is named by an error that errors.Is knows; where it is there, it is had.
+func TestListenUnsupported(t *testing.T) {
+	tcp := []string{"127.0.0.1:0"}
+	unix := []string{"unix:" + filepath.Join(socketDir(t), "socket")}
+	for _, test := range []struct {
+		name  string
+		s     *Server
+		lacks bool
+		want  string
+	}{
+		{"Unix sockets", &Server{Listen: unix}, noUnix(), strconv.Quote(unix[0]) + ": Unix sockets: "},
+		{"ReusePort", &Server{Listen: tcp, ReusePort: true}, !canReusePort, "waitress: ReusePort: "},
+		{"Backlog", &Server{Listen: tcp, Backlog: 100}, !canSetBacklog, "waitress: Backlog: "},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			l, err := test.s.Listeners()
+			if err == nil {
+				err = closeAll(l)
+			}
+			switch {
+			case !test.lacks && err != nil:
+				t.Error(err)
+			case test.lacks && !errors.Is(err, errors.ErrUnsupported):
+				t.Errorf("the error is %v, want %v", err, errors.ErrUnsupported)
+			case test.lacks && !strings.Contains(err.Error(), test.want+"unsupported operation on this system"):
+				t.Errorf("the error is %q, want %q", err, test.want)
+			}
+		})
+	}
+}
+
 func TestListenContradiction(t *testing.T) {
 	_, err := (&Server{Addr: ":8080", Listen: []string{"127.0.0.1:0"}}).Listeners()
 	if err == nil || !strings.Contains(err.Error(), "Addr") || !strings.Contains(err.Error(), "Listen") {

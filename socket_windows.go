@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 
+//go:build !fallback
+
 package waitress
 
 import (
@@ -141,6 +143,11 @@ func (sockets) Write(fd reactor.FD, p []byte) (int, error) {
 			return 0, socketError("send", errno)
 		}
 	}
+}
+
+// SendFile has no counterpart here: TransmitFile waits, or tells of its end by a completion of its own.
+func (sockets) SendFile(reactor.FD, reactor.File, int64, int) (int, error) {
+	return 0, errors.ErrUnsupported
 }
 
 func (sockets) CloseWrite(fd reactor.FD) error {
