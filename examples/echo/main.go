@@ -15,7 +15,7 @@ import (
 func main() {
 	listen := flag.String("listen", "0.0.0.0:8080", "`HOST:PORT` to serve on")
 	policy := waitress.PolicyPool
-	flag.TextVar(&policy, "policy", policy, "where handlers run: pool or inline")
+	flag.TextVar(&policy, "policy", policy, "where handlers run: pool, inline or adaptive")
 	native := flag.Bool("native", false, "serve without net/http's types")
 	flag.Parse()
 
