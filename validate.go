@@ -71,6 +71,7 @@ func (s *Server) validateTimeouts() error {
 		{"WriteStallTimeout", s.WriteStallTimeout},
 		{"IdleTimeout", s.IdleTimeout},
 		{"ShutdownTimeout", s.ShutdownTimeout},
+		{"LameDuck", s.LameDuck},
 		{"QueueTarget", s.QueueTarget},
 		{"QueueInterval", s.QueueInterval},
 		{"SlowRequest", s.SlowRequest},
