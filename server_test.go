@@ -118,7 +118,7 @@ func wait(t *testing.T, what string, c <-chan struct{}) {
 
 func policies(t *testing.T, f func(t *testing.T, p Policy)) {
 	t.Helper()
-	for _, p := range []Policy{PolicyPool, PolicyInline} {
+	for _, p := range []Policy{PolicyPool, PolicyInline, PolicyAdaptive} {
 		t.Run(p.String(), func(t *testing.T) { f(t, p) })
 	}
 }
