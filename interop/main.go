@@ -160,7 +160,7 @@ func runGroup(ctx context.Context, s *site, g group, checks []check) (passed, fa
 			passed, failed = passed-1, failed+1
 			verdict = "FAILED: " + err.Error()
 		}
-		fmt.Printf("%-7s %-50s %s\n", s.policy, c.name, verdict)
+		fmt.Printf("%-8s %-50s %s\n", s.policy, c.name, verdict)
 	}
 	// The server ends when it is asked to, whatever it has been through.
 	return passed, failed, server.stop()
