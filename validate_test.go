@@ -57,6 +57,7 @@ var badValues = []struct {
 	{"TempDir", "/no/such/folder", []string{"/no/such/folder", "directory"}},
 	{"Policy", Policy(200), []string{"200"}},
 	{"Threads", -1, []string{"-1", "negative"}},
+	{"LameDuck", time.Duration(10), []string{"10ns", "1ms"}},
 	{"QueueLimit", -1, []string{"-1", "negative"}},
 	{"QueueLimit", 1, []string{"1", "Threads"}},
 	{"QueueTarget", time.Duration(10), []string{"10ns", "1ms"}},
