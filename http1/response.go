@@ -534,7 +534,7 @@ func (r *response) writeHead(p []byte) {
 		out = append(out, "\r\n"...)
 	}
 	if !f.has(fieldDate) {
-		out = ch.server().date.append(out)
+		out = ch.listener.appendDate(out, r.x.turn)
 	}
 	if contentLength >= 0 {
 		out = append(out, "Content-Length: "...)

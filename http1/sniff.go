@@ -2,7 +2,10 @@
 
 package http1
 
-import "net/http"
+import (
+	"encoding/binary"
+	"net/http"
+)
 
 const (
 	plainText = "text/plain; charset=utf-8"
@@ -15,12 +18,31 @@ func detectContentType(p []byte) string {
 	if len(p) == 0 || !startsPlain[p[0]] {
 		return http.DetectContentType(p)
 	}
-	for _, c := range p[:min(len(p), sniffLen)] {
-		if binary[c] {
-			return http.DetectContentType(p)
-		}
+	if !isText(p[:min(len(p), sniffLen)]) {
+		return http.DetectContentType(p)
 	}
 	return plainText
+}
+
+// isText says whether p has no octet of notText. Most words of most texts have no control character at all.
+func isText(p []byte) bool {
+	for len(p) > 0 {
+		word := p[:min(len(p), 8)]
+		p = p[len(word):]
+		if len(word) == 8 {
+			// A word whose octets are all from 0x20 on has none of its high bits here; one borrow is enough to look closer.
+			const ones = 0x0101010101010101
+			if w := binary.LittleEndian.Uint64(word); (w-0x20*ones)&^w&(0x80*ones) == 0 {
+				continue
+			}
+		}
+		for _, c := range word {
+			if notText[c] {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // startsPlain are the ASCII octets that neither begin a signature nor are skipped before one. (The signature of MP4 begins
@@ -35,8 +57,8 @@ var startsPlain = func() (t [256]bool) {
 	return t
 }()
 
-// binary are the octets that no text contains (WHATWG MIME Sniffing, "binary data byte").
-var binary = func() (t [256]bool) {
+// notText are the octets that no text contains (WHATWG MIME Sniffing, "binary data byte").
+var notText = func() (t [256]bool) {
 	for c := range 0x20 {
 		t[c] = c != '\t' && c != '\n' && c != '\f' && c != '\r' && c != 0x1b
 	}
