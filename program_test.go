@@ -25,6 +25,7 @@ var programs = map[string]func() int{
 	"serve":   serveProgram,
 	"systemd": systemdProgram,
 	"drain":   drainProgram,
+	"faulty":  faultyProgram,
 }
 
 // serveProgram is a program as the README has it. "/wait" answers when the process gets a line on its standard input.
