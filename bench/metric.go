@@ -61,7 +61,7 @@ var metrics = [...]struct {
 	besideRate:       {"requests/s of the others", "beside_requests_per_second", 0, false},
 	rateShare:        {"requests/s, share of those without the idle ones", "rate_share", 2, false},
 	cpuShare:         {"CPU/request, as a multiple of that without them", "cpu_share", 2, false},
-	p50Share:         {"latency p50, as a multiple of that without the slow ones", "p50_share", 2, false},
+	p50Share:         {"latency p50, as a multiple of that without the downloads", "p50_share", 2, false},
 	slowRSS:          {"resident KiB/slow reader", "rss_kib_per_slow_reader", 0, false},
 	goroutines:       {"goroutines", "goroutines", 0, false},
 	idleRSS:          {"resident bytes/connection", "rss_bytes_per_connection", 0, false},

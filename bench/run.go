@@ -87,19 +87,25 @@ func (b *bench) measure(ctx context.Context, to samples) error {
 
 // once makes one measurement, on a server of its own.
 func (b *bench) once(ctx context.Context, sc scenario, e engine) (sample, error) {
-	args := []string{"-files", b.dir}
-	if b.config.procs > 0 {
-		args = append(args, "-gomaxprocs", strconv.Itoa(b.config.procs))
-	}
+	var args []string
 	if sc.needs&needTLS != 0 {
 		args = append(args, "-tls")
 	}
-	s, err := startServer(ctx, e, b.binary(e.program), args...)
+	s, err := b.start(ctx, e, args...)
 	if err != nil {
 		return nil, err
 	}
 	defer s.stop()
 	return sc.measure(ctx, b, s)
+}
+
+// start starts a server of an engine.
+func (b *bench) start(ctx context.Context, e engine, args ...string) (*server, error) {
+	args = append(args, "-files", b.dir)
+	if b.config.procs > 0 {
+		args = append(args, "-gomaxprocs", strconv.Itoa(b.config.procs))
+	}
+	return startServer(ctx, e, b.binary(e.program), args...)
 }
 
 // build compiles the programs of the engines and of the load. Those of the peers are a module of their own, so that what

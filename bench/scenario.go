@@ -5,8 +5,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	"net"
+	"strings"
 	"time"
 
+	"github.com/waitress-go/waitress/bench/internal/app"
 	"github.com/waitress-go/waitress/bench/internal/meter"
 )
 
@@ -58,7 +62,7 @@ var scenarios = []scenario{
 	{"low-rate", "64 connections, open loop: 200/s", 0, requests{open: []meter.Group{rated(64, lowRate, helloKind)}}.measure},
 	{"many", "64 connections beside 15,000 idle ones, set against 64 alone; open loop: 5,000/s", 0, many},
 	{"slow-readers", "256 connections that read 4 MiB at 160 KiB/s each, beside 64 quick ones; open loop of the quick ones: 2,000/s", needHandlers, slowReaders},
-	{"slow-files", "1,000 connections that read a file of 100 MiB at 64 KiB/s each, beside 64 quick ones, set against these alone; open loop of the quick ones: 2,000/s", needFiles | needHandlers | needHeap, slowFiles},
+	{"slow-files", "1,000 connections that read a file of 100 MiB at 64 KiB/s each, beside one that makes small requests, set against a server without them", needFiles | needHandlers | needHeap, slowFiles},
 	{"idle", "15,000 keep-alive connections that have made one request each and wait", 0, idle(false)},
 	{"idle-tls", "the same, encrypted", needTLS | needHeap, idle(true)},
 	{"start", "from the start of the process to the first answer", needStart, firstAnswerOf},
@@ -248,27 +252,29 @@ func slowReaders(ctx context.Context, b *bench, s *server) (sample, error) {
 	return found, nil
 }
 
-// slowFiles has the same open loop twice: alone, and beside downloads that last for half an hour.
+// slowFiles has small requests beside downloads that last for half an hour, and to a second server without any.
 func slowFiles(ctx context.Context, b *bench, s *server) (sample, error) {
 	const readers = 1_000
 	slow := plain(readers, file100M)
 	slow.Sip, slow.SipEvery = 16<<10, 250*time.Millisecond
-	quick := requests{open: []meter.Group{rated(64, quickRate, helloKind)}}
-	alone, err := quick.measure(ctx, b, s)
+	twin, err := b.start(ctx, s.engine)
 	if err != nil {
 		return nil, err
 	}
+	defer twin.stop()
 	reading, err := startSlow(ctx, b, s, slow)
 	if err != nil {
 		return nil, err
 	}
 	defer reading.stop()
-	found, err := quick.measure(ctx, b, s)
+	beside, alone, err := inTurn(ctx, b.config.duration, s.addr, twin.addr)
 	if err != nil {
 		return nil, err
 	}
-	delete(found, openCPU)
-	found[p50Share] = found[openP50] / alone[openP50]
+	found := sample{p50Share: float64(beside.Quantile(0.5)) / float64(alone.Quantile(0.5))}
+	for _, q := range quantiles {
+		found.quantile(q.metric, beside, q.q)
+	}
 	if found[residentMiB], err = s.resident(); err != nil {
 		return nil, err
 	}
@@ -281,6 +287,46 @@ func slowFiles(ctx context.Context, b *bench, s *server) (sample, error) {
 	}
 	found[goroutines] = float64(stats.Goroutines)
 	return found, nil
+}
+
+// inTurn asks two servers one after the other, on a connection each, for that long: whatever else the machine has to do is in
+// the latencies of both.
+func inTurn(ctx context.Context, d time.Duration, first, second string) (a, b *meter.Latency, err error) {
+	a, b = meter.NewLatency(), meter.NewLatency()
+	var conns [2]net.Conn
+	for i, addr := range []string{first, second} {
+		if conns[i], err = new(net.Dialer).DialContext(ctx, "tcp", addr); err != nil {
+			return nil, nil, err
+		}
+		defer conns[i].Close()
+		if err := conns[i].SetDeadline(time.Now().Add(leadTime + d + maxDelay)); err != nil {
+			return nil, nil, err
+		}
+	}
+	answer := make([]byte, 4<<10)
+	for measured, end := time.Now().Add(leadTime), time.Now().Add(leadTime+d); ctx.Err() == nil; {
+		begin := time.Now()
+		if begin.After(end) {
+			return a, b, nil
+		}
+		for i, to := range []*meter.Latency{a, b} {
+			begin := time.Now()
+			if _, err := io.WriteString(conns[i], helloKind.Head); err != nil {
+				return nil, nil, err
+			}
+			for n := 0; !strings.HasSuffix(string(answer[:n]), app.Hello); {
+				more, err := conns[i].Read(answer[n:])
+				if err != nil {
+					return nil, nil, err
+				}
+				n += more
+			}
+			if begin.After(measured) {
+				to.Record(time.Since(begin))
+			}
+		}
+	}
+	return nil, nil, ctx.Err()
 }
 
 // many has the same load twice: alone, and beside idle connections.
