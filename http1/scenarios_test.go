@@ -446,6 +446,19 @@ var scenarios = []scenario{
 		http.SetCookie(w, &http.Cookie{Name: "s", Value: "t u", Path: "/", HttpOnly: true})
 		http.SetCookie(w, &http.Cookie{Name: "s2", Value: "v"})
 	}},
+	{name: "patterns", raw: "GET /items/a%2Fb/c/d HTTP/1.1\r\nHost: x.example\r\n\r\n" + "POST /items/a HTTP/1.1\r\nHost: x.example\r\nContent-Length: 0\r\n\r\n" + head + get +
+		"GET /items//x HTTP/1.1\r\nHost: x.example\r\n\r\n", handler: func(n *notes, w http.ResponseWriter, r *http.Request) {
+		mux := http.NewServeMux()
+		for _, pattern := range []string{"GET x.example/items/{id}/{rest...}", "GET /{one}", "/{$}"} {
+			mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+				n.printf("%q id=%q rest=%q one=%q", r.Pattern, r.PathValue("id"), r.PathValue("rest"), r.PathValue("one"))
+				r.SetPathValue("id", "set")
+				n.write(w, r.Pattern)
+			})
+		}
+		mux.ServeHTTP(w, r)
+		n.printf("%q id=%q", r.Pattern, r.PathValue("id"))
+	}},
 	{name: "redirect", raw: get, handler: does(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/x?y=z", http.StatusFound) })},
 	{name: "ServeContent", raw: with("Range: bytes=10-19"), handler: does(func(w http.ResponseWriter, r *http.Request) {
 		http.ServeContent(w, r, "a.txt", time.Unix(1e9, 0), strings.NewReader(text(5000)))
