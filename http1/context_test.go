@@ -237,6 +237,43 @@ func TestConnContext(t *testing.T) {
 	})
 }
 
+// TestContextOfConn: what ConnContext returns is what the contexts of the connection's requests follow, and of no other's.
+func TestContextOfConn(t *testing.T) {
+	inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+		if p == dispatch.PolicyInline {
+			t.Skip("the handler waits")
+		}
+		cause := errors.New("logged out")
+		var cancels []context.CancelCauseFunc
+		ended := make(chan string, 1)
+		s := newSim(t, 1, reactortest.Faults{}, simConfig{policy: p, Config: Config{ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
+			ctx, cancel := context.WithCancelCause(ctx)
+			cancels = append(cancels, cancel)
+			return ctx
+		}}}, func(_ http.ResponseWriter, r *http.Request) {
+			<-r.Context().Done()
+			ended <- fmt.Sprint(r.RemoteAddr, " ", context.Cause(r.Context()))
+		})
+		first, _ := s.send(get)
+		synctest.Wait()
+		second, _ := s.send(get)
+		synctest.Wait()
+		cancels[1](cause)
+		if got, want := <-ended, fmt.Sprint(second.LocalAddr(), " ", cause); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		synctest.Wait()
+		select {
+		case who := <-ended:
+			t.Error("ended too:", who)
+		default:
+		}
+		first.Close()
+		<-ended
+		second.Close()
+	})
+}
+
 // TestCloseNotify: the channel tells of a client that goes, whenever it was asked for, and of nothing else.
 func TestCloseNotify(t *testing.T) {
 	for _, test := range []struct {
