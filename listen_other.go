@@ -29,7 +29,7 @@ func listenUnix(path string, b *binding) (net.Listener, error) {
 	}
 	l, err := b.config.Listen(context.Background(), "unix", path)
 	if err != nil && lacksUnixSockets(err) {
-		return nil, fmt.Errorf("Unix sockets: %w on this system: %w", errors.ErrUnsupported, err)
+		return nil, fmt.Errorf("this system has no Unix sockets: %w: %w", errors.ErrUnsupported, err)
 	}
 	return l, err
 }

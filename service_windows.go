@@ -50,7 +50,8 @@ func (s service) Execute(_ []string, requests <-chan svc.ChangeRequest, status c
 		case <-s.ended:
 			return false, 0
 		case r := <-requests:
-			switch r.Cmd { //exhaustive:ignore
+			//exhaustive:ignore
+			switch r.Cmd {
 			case svc.Interrogate:
 				status <- now
 			case svc.Stop, svc.Shutdown:
