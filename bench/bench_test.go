@@ -8,11 +8,9 @@ import (
 	"errors"
 	"flag"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -245,22 +243,6 @@ func TestNothing(t *testing.T) {
 	c.html, c.svg = filepath.Join(folder, "page.html"), filepath.Join(folder, "plot.svg")
 	if err := newReport(c, meter.Machine{}, nil, samples{}).write(c, io.Discard); err != nil {
 		t.Error(err)
-	}
-}
-
-func TestTicks(t *testing.T) {
-	for _, tt := range []struct {
-		low, high float64
-		want      []float64
-	}{
-		{0.5, 2, []float64{0.5, 1, 2}},
-		{0.03, 30, []float64{0.1, 1, 10}},
-		{90, 1100, []float64{100, 200, 500, 1000}},
-	} {
-		got := scale{low: tt.low, high: tt.high}.ticks()
-		if !slices.EqualFunc(got, tt.want, func(a, b float64) bool { return math.Abs(a-b) < b/1e6 }) {
-			t.Errorf("%v to %v: %v, want %v", tt.low, tt.high, got, tt.want)
-		}
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"bytes"
 	_ "embed"
 	"html/template"
+
+	"github.com/waitress-go/waitress/bench/internal/svg"
 )
 
 //go:embed page.html
@@ -40,12 +42,12 @@ func (r *report) page() ([]byte, error) {
 			s.Plots = append(s.Plots, template.HTML(bars))
 		}
 	}
-	legend := &canvas{}
-	height := legend.legend(r.Engines, 8, 18, 1100) + 10
+	names := &svg.Canvas{}
+	height := legend(names, r.Engines, 8, 18, 1100) + 10
 	table := r.table()
 	var out bytes.Buffer
 	err := pageTemplate.Execute(&out, map[string]any{
-		"About": r.about(), "Overview": template.HTML(r.overview()), "Legend": template.HTML(legend.svg(1120, height)),
+		"About": r.about(), "Overview": template.HTML(r.overview()), "Legend": template.HTML(names.SVG(1120, height)),
 		"Sections": sections, "Head": table[0], "Rows": table[1:],
 	})
 	return out.Bytes(), err
