@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-// Package accesslog writes a line for each request that was answered, and tells of those that took long.
+// Package accesslog writes a line for each request that a handler has answered, and tells of those that took long.
 //
 // Handler goes around an http.Handler and changes nothing that can be seen from inside: streaming, hijacking, sendfile and
 // the deadlines of http.ResponseController are passed on. Lines are collected in memory and written a second later, or
