@@ -5,6 +5,7 @@
 package waitress
 
 import (
+	"net"
 	"testing"
 
 	"github.com/waitress-go/waitress/reactor"
@@ -13,3 +14,5 @@ import (
 func checkOptions(t *testing.T, _ string, _ reactor.FD) {
 	t.Helper()
 }
+
+func handleAddr(uintptr, string) net.Addr { return nil }

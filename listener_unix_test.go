@@ -6,6 +6,7 @@ package waitress
 
 import (
 	"errors"
+	"net"
 	"os"
 	"syscall"
 	"testing"
@@ -84,3 +85,6 @@ func TestListenerExhausted(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// handleAddr asks the system for the address of a socket.
+func handleAddr(fd uintptr, network string) net.Addr { return localAddr(reactor.FD(fd), network) }

@@ -5,6 +5,7 @@
 package waitress
 
 import (
+	"net"
 	"testing"
 
 	"golang.org/x/sys/windows"
@@ -26,4 +27,16 @@ func checkOptions(t *testing.T, what string, fd reactor.FD) {
 			t.Errorf("%s: %s is %d, %v", what, option.name, v, err)
 		}
 	}
+}
+
+// handleAddr asks the system for the address of a socket.
+func handleAddr(fd uintptr, _ string) net.Addr {
+	sa, _ := windows.Getsockname(windows.Handle(fd))
+	switch sa := sa.(type) {
+	case *windows.SockaddrInet4:
+		return &net.TCPAddr{IP: sa.Addr[:], Port: sa.Port}
+	case *windows.SockaddrInet6:
+		return &net.TCPAddr{IP: sa.Addr[:], Port: sa.Port}
+	}
+	return nil
 }

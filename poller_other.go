@@ -25,6 +25,8 @@ func newListener(net.Listener) (reactor.Listener, error) { return nil, errSystem
 
 func localAddr(reactor.FD, string) net.Addr { return nil }
 
+func socketHandle(fd reactor.FD) uintptr { return uintptr(fd) }
+
 func netConn(reactor.FD) (net.Conn, error) { return nil, errSystem }
 
 func newSockets() reactor.Sockets { return sockets{} }

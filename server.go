@@ -317,6 +317,7 @@ type running struct {
 type engine struct {
 	*reactor.Reactor
 	localAddr func(fd reactor.FD, network string) net.Addr
+	handle    func(fd reactor.FD) uintptr                   // or nil
 	take      func(fd reactor.FD) (net.Conn, []byte, error) // for Hijack
 	conn      func(fd reactor.FD) net.Conn                  // what the listener accepted; nil where that is a descriptor
 	tls       func(fd reactor.FD) *tls.ConnectionState      // nil where no connection has one
@@ -478,7 +479,7 @@ func (s *Server) enter(l net.Listener) (*serving, error) {
 			if err != nil {
 				return nil, errors.Join(err, accept.Close())
 			}
-			r.plain = &engine{Reactor: x, localAddr: localAddr, take: takeConn}
+			r.plain = &engine{Reactor: x, localAddr: localAddr, handle: socketHandle, take: takeConn}
 		}
 		return &serving{accept: accept, engine: r.plain}, nil
 	case errors.Is(err, errListenerKind):
@@ -566,6 +567,7 @@ func (s *Server) admit(l net.Listener) (_ *serving, err error) {
 		addr = noAddr{}
 	}
 	v.http = s.run.http.NewListener(ctx, addr)
+	v.http.Handle = v.engine.handle
 	v.http.LocalAddr, v.http.TLS, v.http.Take, v.http.Conn = v.engine.localAddr, v.engine.tls, v.engine.take, v.engine.conn
 	return v, nil
 }

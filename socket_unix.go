@@ -145,6 +145,9 @@ func localAddr(fd reactor.FD, network string) net.Addr {
 	return addr
 }
 
+// socketHandle is what the system calls fd.
+func socketHandle(fd reactor.FD) uintptr { return uintptr(fd) }
+
 // netConn returns a *net.TCPConn or *net.UnixConn for the connection that fd is. It has a descriptor of its own; fd
 // stays the caller's to close. The file takes a third one for a moment, since it must own what it is made of.
 func netConn(fd reactor.FD) (net.Conn, error) {

@@ -206,6 +206,9 @@ func localAddr(fd reactor.FD, _ string) net.Addr {
 	return nil
 }
 
+// socketHandle is what the system calls fd, as long as that is open.
+func socketHandle(fd reactor.FD) uintptr { return uintptr(openedAt(fd).handle) }
+
 // netConn returns the *net.TCPConn or *net.UnixConn that fd's connection was accepted as. It is the caller's. fd stays
 // to be closed, which doesn't concern the connection any more.
 func netConn(fd reactor.FD) (net.Conn, error) {

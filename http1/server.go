@@ -139,6 +139,9 @@ type Listener struct {
 	LocalAddr func(fd reactor.FD, network string) net.Addr
 	TLS       func(fd reactor.FD) *tls.ConnectionState
 
+	// Handle returns what the system calls the descriptor, for SyscallConn. nil: that is the same.
+	Handle func(fd reactor.FD) uintptr
+
 	// Take returns a net.Conn for the connection, which the descriptor's Close does not close, and what was read of it
 	// that the reactor has not seen, for Hijack. nil: there is no Hijack.
 	Take func(fd reactor.FD) (conn net.Conn, read []byte, err error)

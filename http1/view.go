@@ -135,7 +135,11 @@ func (r rawView) Control(f func(fd uintptr)) error {
 	case v.closed:
 		return net.ErrClosed
 	}
-	f(uintptr(v.channel.FD()))
+	handle := uintptr(v.channel.FD())
+	if find := v.channel.listener.Handle; find != nil {
+		handle = find(v.channel.FD())
+	}
+	f(handle)
 	return nil
 }
 
