@@ -296,6 +296,7 @@ type serving struct {
 	accept reactor.Listener
 	engine *engine
 	http   *http1.Listener
+	run    *running
 }
 
 // A running is what a Server is made of while it serves. Immutable, but for the engines: each is made for the first listener
@@ -309,6 +310,7 @@ type running struct {
 	net        *engine                // for any other net.Conn; nil before there is one
 	admit      func(peer string) bool // of AddressLimit, or nil
 	left       func(peer string)
+	accepting  sync.WaitGroup // the listeners in serving; counted under Server.mu while that is not closing
 	stop       sync.Once
 	stopped    chan struct{} // closed when the loops have ended
 }
@@ -575,6 +577,7 @@ func (s *Server) admit(l net.Listener) (_ *serving, err error) {
 // dismiss ends what admit began.
 func (s *Server) dismiss(v *serving) {
 	_ = v.accept.Close() // nobody waits for it
+	defer v.run.accepting.Done()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.serving, v)
@@ -634,6 +637,8 @@ func (s *Server) add(l net.Listener) (*serving, error) {
 		s.serving = make(map[*serving]bool)
 	}
 	s.serving[v] = true
+	v.run = s.run
+	v.run.accepting.Add(1)
 	return v, nil
 }
 
@@ -782,7 +787,26 @@ func (r *running) drain(ctx context.Context) (err error) {
 			err = e
 		}
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	// What was accepted last may have been opened since.
+	accepted := make(chan struct{})
+	go func() {
+		r.accepting.Wait()
+		close(accepted)
+	}()
+	select {
+	case <-accepted:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	for _, e := range engines {
+		if err := e.Empty(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // wait waits until what was written to connections that have ended is delivered, as far as that is not the system's task,

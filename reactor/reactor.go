@@ -167,6 +167,9 @@ func (r *Reactor) open(a Accepted, open func() (*Conn, Protocol)) error {
 	if w := c.word.And(^taskOwned); w&^taskOwned != 0 {
 		l.post(op{conn: c, kind: opSettle}) // something has happened already
 	}
+	if r.draining.Load() {
+		l.post(op{conn: c, kind: opDraining}) // it was not there when all were told
+	}
 	return err
 }
 
