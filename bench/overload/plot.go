@@ -41,18 +41,19 @@ func plot(all, shedding []result) string {
 	}
 	panel(c, 60, fmt.Sprintf("answers within %v, a second", deadline), []float64{0, 50, 100, 150, 200}, svg.Short,
 		func(v float64) float64 { return bottom - (bottom-top)*v/(1.1*capacity) }, both,
-		func(r result) float64 { return r.goodput })
+		func(r result) (float64, bool) { return r.goodput, true })
 	latency := svg.Scale{Low: 20, High: 1000, A: bottom, B: top}
 	panel(c, 490, "99th percentile of these, ms", latency.Ticks(), svg.Short, latency.At, both,
-		func(r result) float64 { return float64(r.p99) / float64(time.Millisecond) })
+		// Few answers have no percentiles.
+		func(r result) (float64, bool) { return float64(r.p99) / float64(time.Millisecond), r.goodput > capacity/100 })
 	c.Text(24, height-8, "start", ` fill="#666" font-size="11"`, fmt.Sprintf(
 		"%d threads, handlers of %v; open loop; clients leave after %v. Made by go run ./bench/overload.", threads, work, deadline))
 	return c.SVG(width, height)
 }
 
-// panel draws one value of the results; y says where it is.
+// panel draws one value of the results, of those that have it; y says where it is.
 func panel(c *svg.Canvas, left float64, title string, ticks []float64, label func(float64) string, y func(float64) float64,
-	both []series, value func(result) float64,
+	both []series, value func(result) (v float64, ok bool),
 ) {
 	x := func(load float64) float64 { return left + panelWidth*load/loads[len(loads)-1] }
 	c.Text(left, top-10, "start", svg.Bold, title)
@@ -68,9 +69,9 @@ func panel(c *svg.Canvas, left float64, title string, ticks []float64, label fun
 	for _, s := range both {
 		var path []string
 		for _, r := range s.results {
-			v := value(r)
-			if v <= 0 {
-				continue // nothing was answered
+			v, ok := value(r)
+			if !ok {
+				continue
 			}
 			path = append(path, fmt.Sprintf("%.1f,%.1f", x(r.load), y(v)))
 			c.Dot(x(r.load), y(v), 3.5, s.color, fmt.Sprintf("%s, %g×: %.0f", s.name, r.load, v))
