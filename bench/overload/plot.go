@@ -45,7 +45,9 @@ func plot(all, shedding []result) string {
 	latency := svg.Scale{Low: 20, High: 1000, A: bottom, B: top}
 	panel(c, 490, "99th percentile of these, ms", latency.Ticks(), svg.Short, latency.At, both,
 		// Few answers have no percentiles.
-		func(r result) (float64, bool) { return float64(r.p99) / float64(time.Millisecond), r.goodput > capacity/100 })
+		func(r result) (float64, bool) {
+			return float64(r.p99) / float64(time.Millisecond), r.goodput > capacity/100
+		})
 	c.Text(24, height-8, "start", ` fill="#666" font-size="11"`, fmt.Sprintf(
 		"%d threads, handlers of %v; open loop; clients leave after %v. Made by go run ./bench/overload.", threads, work, deadline))
 	return c.SVG(width, height)
