@@ -75,7 +75,7 @@ func TestEveryCut(t *testing.T) {
 	for _, stream := range streams {
 		t.Run(stream.name, func(t *testing.T) {
 			var want string
-			bothPolicies(t, func(t *testing.T, p dispatch.Policy) {
+			eachPolicy(t, func(t *testing.T, p dispatch.Policy) {
 				for _, pause := range []time.Duration{0, bodyWait + 10*time.Millisecond} {
 					synctest.Test(t, func(t *testing.T) {
 						s := newSim(t, 1, reactortest.Faults{}, simConfig{policy: p, Config: Config{MaxBody: 12}}, serveStream)
@@ -113,7 +113,7 @@ func TestEveryCut(t *testing.T) {
 // TestLargeBodyCut: whether the connection is kept behind a body nobody reads depends on its length, not on how much of it has
 // come.
 func TestLargeBodyCut(t *testing.T) {
-	bothPolicies(t, func(t *testing.T, p dispatch.Policy) {
+	eachPolicy(t, func(t *testing.T, p dispatch.Policy) {
 		for _, size := range []int{maxDrain - 1, maxDrain, maxDrain + 1000} {
 			raw := post(size) + get
 			start := strings.Index(raw, "\r\n\r\n") + 4

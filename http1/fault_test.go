@@ -24,7 +24,7 @@ import (
 // TestResets: whatever is reset or cut, and whenever: nothing hangs, panics or stays open, and no answer is another request's.
 // newSim and the network look for what is left.
 func TestResets(t *testing.T) {
-	bothPolicies(t, func(t *testing.T, p dispatch.Policy) {
+	eachPolicy(t, func(t *testing.T, p dispatch.Policy) {
 		simulate(t, 60, func(t *testing.T, seed int64) {
 			rnd := rand.New(rand.NewPCG(uint64(seed), 99))
 			faults := reactortest.Random(seed)
@@ -120,7 +120,7 @@ func TestResets(t *testing.T) {
 
 // TestRest: when all is quiet, no Rearm is missing, and connections hold no buffers.
 func TestRest(t *testing.T) {
-	bothPolicies(t, func(t *testing.T, p dispatch.Policy) {
+	eachPolicy(t, func(t *testing.T, p dispatch.Policy) {
 		simulate(t, 20, func(t *testing.T, seed int64) {
 			faults := reactortest.Random(seed)
 			faults.Style = reactortest.StyleStrict
@@ -282,7 +282,7 @@ func TestAllocations(t *testing.T) {
 	if invariant.Enabled {
 		t.Skip("checks allocate")
 	}
-	bothPolicies(t, func(t *testing.T, p dispatch.Policy) {
+	eachPolicy(t, func(t *testing.T, p dispatch.Policy) {
 		for _, tt := range []struct {
 			name    string
 			request string

@@ -305,7 +305,7 @@ func (f *countedFile) ReadAt(p []byte, offset int64) (int, error) {
 func TestNoDescriptorLeft(t *testing.T) {
 	const size = 100_000
 	d := newTree(t, size)
-	bothPolicies(t, func(t *testing.T, p dispatch.Policy) {
+	eachPolicy(t, func(t *testing.T, p dispatch.Policy) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSim(t, 0, reactortest.Faults{}, simConfig{policy: p, Config: Config{
 				DupFile: func(syscall.Conn) (reactor.File, error) { return nil, errors.New("none left") },
@@ -321,7 +321,7 @@ func TestNoDescriptorLeft(t *testing.T) {
 func TestFilesUnderFaults(t *testing.T) {
 	sizes := []int{0, 100, smallFile + 1, 60_000}
 	d := newTree(t, sizes...)
-	bothPolicies(t, func(t *testing.T, p dispatch.Policy) {
+	eachPolicy(t, func(t *testing.T, p dispatch.Policy) {
 		simulate(t, 30, func(t *testing.T, seed int64) {
 			faults := reactortest.Random(seed)
 			faults.SendBuffer, faults.RecvBuffer = max(faults.SendBuffer, 256), max(faults.RecvBuffer, 256)
@@ -374,7 +374,7 @@ func TestFilesUnderFaults(t *testing.T) {
 func TestFileOutlivesHandler(t *testing.T) {
 	const size = 5 << 20
 	d := newTree(t, size)
-	bothPolicies(t, func(t *testing.T, p dispatch.Policy) {
+	eachPolicy(t, func(t *testing.T, p dispatch.Policy) {
 		synctest.Test(t, func(t *testing.T) {
 			var returned atomic.Bool
 			s := newSim(t, 1, reactortest.Faults{SendBuffer: 10_000, RecvBuffer: 10_000},

@@ -154,7 +154,7 @@ func TestConcurrentWrites(t *testing.T) {
 
 // TestReadAndWrite: a body is read by one goroutine while another one answers: an echo of more than all buffers hold.
 func TestReadAndWrite(t *testing.T) {
-	bothPolicies(t, func(t *testing.T, p dispatch.Policy) {
+	eachPolicy(t, func(t *testing.T, p dispatch.Policy) {
 		simulate(t, 10, func(t *testing.T, seed int64) {
 			s := newSim(t, seed, reactortest.Random(seed), simConfig{policy: p}, func(w http.ResponseWriter, r *http.Request) {
 				w.(http.Flusher).Flush()

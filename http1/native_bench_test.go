@@ -19,7 +19,7 @@ func TestTaskAllocations(t *testing.T) {
 	if invariant.Enabled {
 		t.Skip("checks allocate")
 	}
-	bothPolicies(t, func(t *testing.T, policy dispatch.Policy) {
+	eachPolicy(t, func(t *testing.T, policy dispatch.Policy) {
 		var p [20]byte
 		for _, tt := range []struct {
 			name    string

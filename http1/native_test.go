@@ -433,7 +433,7 @@ func mixedHTTP(w http.ResponseWriter, r *http.Request) {
 // TestTaskPipelineUnderFaults: pipelines of requests for both kinds of handlers, with bodies of both kinds and answers short and
 // long, on a network with faults, and every byte compared.
 func TestTaskPipelineUnderFaults(t *testing.T) {
-	bothPolicies(t, func(t *testing.T, p dispatch.Policy) {
+	eachPolicy(t, func(t *testing.T, p dispatch.Policy) {
 		simulate(t, 40, func(t *testing.T, seed int64) {
 			faults := reactortest.Random(seed)
 			sizes := []int{1, 100, 3000, 70000}
@@ -515,7 +515,7 @@ func TestTaskEveryCut(t *testing.T) {
 	for _, stream := range streams {
 		t.Run(stream.name, func(t *testing.T) {
 			var want string
-			bothPolicies(t, func(t *testing.T, p dispatch.Policy) {
+			eachPolicy(t, func(t *testing.T, p dispatch.Policy) {
 				for _, pause := range []time.Duration{0, bodyWait + 10*time.Millisecond} {
 					inBubble(t, func(t *testing.T) {
 						s := newTaskSim(t, 1, reactortest.Faults{}, simConfig{policy: p, Config: Config{MaxBody: 12}}, serveStreamTask, nil)

@@ -71,8 +71,8 @@ func simulate(t *testing.T, runs int, f func(t *testing.T, seed int64)) {
 	})
 }
 
-// bothPolicies runs f as a subtest for each policy.
-func bothPolicies(t *testing.T, f func(t *testing.T, p dispatch.Policy)) {
+// eachPolicy runs f as a subtest for each policy.
+func eachPolicy(t *testing.T, f func(t *testing.T, p dispatch.Policy)) {
 	t.Helper()
 	for _, p := range []dispatch.Policy{dispatch.PolicyPool, dispatch.PolicyInline, dispatch.PolicyAdaptive} {
 		t.Run(p.String(), func(t *testing.T) { f(t, p) })
@@ -225,7 +225,7 @@ func answers(t *testing.T, stream []byte, methods ...string) (all []*http.Respon
 // TestPipelineUnderFaults is the main job under every kind of trouble: several connections, each with a pipeline of
 // requests with and without bodies of both kinds, answers short and long, and every byte compared.
 func TestPipelineUnderFaults(t *testing.T) {
-	bothPolicies(t, func(t *testing.T, p dispatch.Policy) {
+	eachPolicy(t, func(t *testing.T, p dispatch.Policy) {
 		simulate(t, 40, func(t *testing.T, seed int64) {
 			faults := reactortest.Random(seed)
 			sizes := []int{0, 1, 100, 3000, 70000}

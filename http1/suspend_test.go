@@ -281,7 +281,7 @@ func testSuspendBody(t *testing.T, collects bool) {
 
 // TestSuspendStream: an answer that is begun, and goes on between suspensions, as a stream of events does.
 func TestSuspendStream(t *testing.T) {
-	bothPolicies(t, func(t *testing.T, p dispatch.Policy) {
+	eachPolicy(t, func(t *testing.T, p dispatch.Policy) {
 		simulate(t, 20, func(t *testing.T, seed int64) {
 			s := newTaskSim(t, seed, reactortest.Random(seed), simConfig{policy: p, loops: 2}, func(task Task) {
 				var next func(task Task)
@@ -366,7 +366,7 @@ func TestSuspendShutdown(t *testing.T) {
 // TestSuspendRaces: whatever ends a suspension, and whenever, one thing does, and the client gets the answer to its request and
 // no other, or none.
 func TestSuspendRaces(t *testing.T) {
-	bothPolicies(t, func(t *testing.T, p dispatch.Policy) {
+	eachPolicy(t, func(t *testing.T, p dispatch.Policy) {
 		simulate(t, 80, func(t *testing.T, seed int64) {
 			faults := reactortest.Random(seed)
 			rnd := rand.New(rand.NewPCG(uint64(seed), 7))

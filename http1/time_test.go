@@ -34,7 +34,7 @@ func around(t *testing.T, what string, got, want time.Duration) {
 // inBubbles runs f in a bubble for each policy, on a faultless network.
 func inBubbles(t *testing.T, f func(t *testing.T, p dispatch.Policy)) {
 	t.Helper()
-	bothPolicies(t, func(t *testing.T, p dispatch.Policy) {
+	eachPolicy(t, func(t *testing.T, p dispatch.Policy) {
 		synctest.Test(t, func(t *testing.T) { f(t, p) })
 	})
 }
