@@ -87,11 +87,11 @@ func TestLimits(t *testing.T) {
 		if ok, _ := getOnce(t, c); !ok {
 			t.Error("the third client is not served")
 		}
-		if ok, _ := getOnce(t, a); ok {
-			t.Error("the client that was idle for longest still is")
-		}
-		if ok, _ := getOnce(t, b); !ok {
-			t.Error("another idle client was closed")
+		// Which of the two has been idle for longer is up to the threads that served them.
+		first, _ := getOnce(t, a)
+		second, _ := getOnce(t, b)
+		if first == second {
+			t.Errorf("one of the idle clients has to make room: %v, %v", first, second)
 		}
 	})
 	t.Run("KeepAliveRequests", func(t *testing.T) {

@@ -135,9 +135,10 @@ func TestAbort(t *testing.T) {
 			}
 			done <- struct{}{}
 		})
-		a, _ := s.send(get)
 		b, _ := s.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n")
 		pipelined, _ := s.send("")
+		synctest.Wait()
+		a, _ := s.send(get) // which may have the loop to itself for a while
 		synctest.Wait()
 		s.server.Drain()
 		s.reactor.Abort()
