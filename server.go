@@ -648,8 +648,8 @@ func (s *Server) isClosing() bool {
 	return s.closing
 }
 
-// close stops listening. It returns what runs, or nil.
-func (s *Server) close() (*running, error) {
+// close stops listening, and with drain tells who waits for a shutdown. It returns what runs, or nil.
+func (s *Server) close(drain bool) (*running, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var err error
@@ -661,12 +661,14 @@ func (s *Server) close() (*running, error) {
 		if s.lame != nil {
 			close(s.lame)
 		}
+	}
+	if drain {
 		for _, f := range s.onShutdown {
 			go f()
 		}
-	}
-	if s.run != nil {
-		s.run.http.Drain()
+		if s.run != nil {
+			s.run.http.Drain()
+		}
 	}
 	return s.run, err
 }
@@ -711,7 +713,7 @@ func (s *Server) lameDuck(ctx context.Context) {
 
 // shutdown is Shutdown without the LameDuck.
 func (s *Server) shutdown(ctx context.Context) error {
-	r, err := s.close()
+	r, err := s.close(true)
 	if r == nil {
 		return err
 	}
@@ -728,7 +730,7 @@ func (s *Server) shutdown(ctx context.Context) error {
 // Close stops listening and ends every connection at once. Handlers that still run find their context cancelled and their
 // writes failing; Close does not wait for them.
 func (s *Server) Close() error {
-	r, err := s.close()
+	r, err := s.close(false)
 	if r == nil {
 		return err
 	}
@@ -831,7 +833,7 @@ func (r *running) end() {
 	})
 }
 
-// RegisterOnShutdown makes Shutdown, or Close, call f in a goroutine of its own when it begins.
+// RegisterOnShutdown makes Shutdown, but not Close, call f in a goroutine of its own when it begins.
 func (s *Server) RegisterOnShutdown(f func()) {
 	s.mu.Lock()
 	s.onShutdown = append(s.onShutdown, f)

@@ -8,7 +8,9 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 )
 
 // TestShutdownContext: Shutdown, whether it waits or has given up, ends no request's context, and neither does what comes of
@@ -90,5 +92,29 @@ func TestShutdownContext(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestCloseIsNoShutdown: what RegisterOnShutdown was given is called by each Shutdown, and not by Close, as by net/http.
+func TestCloseIsNoShutdown(t *testing.T) {
+	type server interface {
+		RegisterOnShutdown(f func())
+		Shutdown(ctx context.Context) error
+		Close() error
+	}
+	for kind, s := range map[string]server{"net/http": new(http.Server), "waitress": new(Server)} {
+		synctest.Test(t, func(t *testing.T) {
+			var told atomic.Int32
+			s.RegisterOnShutdown(func() { told.Add(1) })
+			for i, end := range []func() error{s.Close, s.Close, func() error { return s.Shutdown(t.Context()) }, func() error { return s.Shutdown(t.Context()) }} {
+				if err := end(); err != nil {
+					t.Error(kind, err)
+				}
+				synctest.Wait()
+				if got, want := told.Load(), int32(max(0, i-1)); got != want {
+					t.Errorf("%s: told %d times after call %d, want %d", kind, got, i, want)
+				}
+			}
+		})
 	}
 }

@@ -70,7 +70,7 @@ func TestTaskHandler(t *testing.T) {
 // are left.
 func TestSuspension(t *testing.T) {
 	policies(t, func(t *testing.T, p Policy) {
-		for _, end := range []string{"resume", "shutdown"} { // "close": now and then one OnGone is missing, see CHANGELOG
+		for _, end := range []string{"resume", "shutdown", "close"} {
 			const clients = 50
 			parked := make(chan *Suspension, clients)
 			gone := make(chan struct{}, clients)

@@ -142,6 +142,7 @@ func TestTLSHandshakeTimeout(t *testing.T) {
 			if d := time.Since(begun); d != test.want {
 				t.Errorf("after %v, want %v", d, test.want)
 			}
+			synctest.Wait() // it is logged when the connection has been closed
 			if got := logged.String(); !strings.Contains(got, "TLS handshake error") || !strings.Contains(got, "timeout") {
 				t.Errorf("logged %q", got)
 			}
