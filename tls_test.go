@@ -100,9 +100,17 @@ func TestServeTLSWithoutCertificate(t *testing.T) {
 	}
 }
 
+// lines are what a log.Logger writes.
+type lines chan string
+
+func (l lines) Write(p []byte) (int, error) {
+	l <- string(p)
+	return len(p), nil
+}
+
 // TestTLSPlainRequest: who forgets the s of https is told.
 func TestTLSPlainRequest(t *testing.T) {
-	logged := new(lockedBuffer)
+	logged := make(lines, 1)
 	k := netKinds[2]
 	s := k.serve(t, &Server{Handler: http.HandlerFunc(hello), ErrorLog: log.New(logged, "", 0)})
 	c := dialTo(t, "tcp", s.l.Addr().String())
@@ -111,7 +119,7 @@ func TestTLSPlainRequest(t *testing.T) {
 	if want := "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"; string(got) != want || err != nil {
 		t.Errorf("got %q, %v", got, err)
 	}
-	if got := logged.String(); !strings.Contains(got, "http: TLS handshake error from "+c.LocalAddr().String()) {
+	if got := <-logged; !strings.Contains(got, "http: TLS handshake error from "+c.LocalAddr().String()) {
 		t.Errorf("logged %q", got)
 	}
 }
