@@ -26,7 +26,7 @@ import (
 )
 
 // restartVariable is the path of the Unix socket that restartProgram listens on besides a TCP port. "fail" makes a new
-// process end before it serves.
+// process end before it serves, and "hang" makes it wait for the end of its input instead.
 const restartVariable = "WAITRESS_TEST_RESTART"
 
 func init() { programs["restart"] = restartProgram } //nolint:gochecknoinits // the program is not there on every system
@@ -34,12 +34,19 @@ func init() { programs["restart"] = restartProgram } //nolint:gochecknoinits // 
 // restartProgram answers with the number of its process.
 func restartProgram() int {
 	path := os.Getenv(restartVariable)
-	if _, again := os.LookupEnv(handoverVariable); again && path == "fail" {
-		fmt.Println("failing")
-		return 3
+	if _, again := os.LookupEnv(handoverVariable); again {
+		switch path {
+		case "fail":
+			fmt.Println("failing")
+			return 3
+		case "hang":
+			fmt.Println("hanging", os.Getpid())
+			_, _ = io.Copy(io.Discard, os.Stdin)
+			return 4
+		}
 	}
 	listen := []string{"127.0.0.1:0"}
-	if path != "fail" {
+	if path != "fail" && path != "hang" {
 		listen = append(listen, "unix:"+path)
 	}
 	err := Serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -209,6 +216,42 @@ func TestRestartFails(t *testing.T) {
 	}
 	if err := p.Wait(); err != nil {
 		t.Error("exit:", err)
+	}
+}
+
+// TestRestartStopped: SIGTERM ends the wait for a new process, and that process, at once, and the old one drains.
+func TestRestartStopped(t *testing.T) {
+	if systemCapabilities().noSignals {
+		t.Skip("no signals")
+	}
+	p := start(t, "restart", func(c *exec.Cmd) { c.Env = append(c.Env, restartVariable+"=hang") })
+	if err := p.Process.Signal(syscall.SIGUSR2); err != nil {
+		t.Fatal(err)
+	}
+	var child int
+	line := p.line()
+	if n, err := fmt.Sscanf(line, "hanging %d", &child); n != 1 {
+		t.Fatalf("it said %q: %v", line, err)
+	}
+	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- p.Wait() }()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Error("exit:", err)
+		}
+	case <-time.After(patience):
+		t.Error("it waits for the new process still")
+		_ = p.Process.Kill()
+		<-ended
+	}
+	// The old process was its parent, and has waited for it before it ended.
+	if err := syscall.Kill(child, 0); !errors.Is(err, syscall.ESRCH) {
+		t.Error("the new process is there still:", err)
+		_ = syscall.Kill(child, syscall.SIGKILL)
 	}
 }
 

@@ -47,8 +47,8 @@ func Serve(handler http.Handler, options ...Option) error {
 }
 
 // Run is Serve, the function, for a Server that has been made otherwise: it listens and serves until SIGINT or SIGTERM.
-// Without Addr and Listen it listens on 0.0.0.0:8080. On SIGUSR2 it starts the program anew and drains, when that serves: see
-// Restart.
+// Without Addr and Listen it listens on 0.0.0.0:8080. On SIGUSR2 it starts the program anew and drains, when that serves, and
+// not later than any other signal wants it to: see Restart.
 func (s *Server) Run() (err error) {
 	if s.Addr == "" && len(s.Listen) == 0 {
 		s.Addr = defaultServeAddr
@@ -81,19 +81,29 @@ func (s *Server) Run() (err error) {
 		fmt.Println("Serving on", listenerURL(l))
 	}
 
-	stop, timeout := s.Shutdown, max(s.LameDuck, 0)+s.shutdownTimeout()
+	var next handOver
+	defer next.end()
+	handed := false
 	for running := true; running; {
+		wanted := restart
+		if next.under() {
+			wanted = nil // one at a time: another signal counts when this one has failed
+		}
 		select {
 		case err := <-served:
 			return err
 		case <-signals:
-			running = false
-		case <-restart:
-			if s.handOver() {
-				// The new process is ready, and nobody is to be sent elsewhere.
-				running, stop, timeout = false, s.shutdown, s.shutdownTimeout()
-			}
+			handed, running = next.end(), false
+		case <-wanted:
+			next.begin(s)
+		case handed = <-next.done:
+			next.done, running = nil, !handed
 		}
+	}
+	stop, timeout := s.Shutdown, max(s.LameDuck, 0)+s.shutdownTimeout()
+	if handed {
+		// The new process is ready, and nobody is to be sent elsewhere.
+		stop, timeout = s.shutdown, s.shutdownTimeout()
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
@@ -130,17 +140,39 @@ func (s *Server) conns() int {
 // restartTimeout is how long a program that Run starts anew may take until it serves.
 const restartTimeout = time.Minute
 
-// handOver starts the program anew, and says whether that serves in place of this one.
-func (s *Server) handOver() bool {
+// A handOver is the start of the program anew while this process serves on. It belongs to Run's goroutine.
+type handOver struct {
+	cancel context.CancelFunc
+	done   chan bool // gets whether the new process serves in place of this one; nil when none is under way
+}
+
+func (h *handOver) under() bool { return h.done != nil }
+
+func (h *handOver) begin(s *Server) {
 	ctx, cancel := context.WithTimeout(context.Background(), restartTimeout)
-	defer cancel()
-	p, err := s.Restart(ctx)
-	if err != nil {
-		s.logger().Error("starting anew", zap.Error(err))
+	done := make(chan bool, 1)
+	h.cancel, h.done = cancel, done
+	go func() {
+		defer cancel()
+		p, err := s.Restart(ctx)
+		if err != nil {
+			s.logger().Error("starting anew", zap.Error(err))
+		} else {
+			s.logger().Info("started anew", zap.Int("process", p.Pid))
+		}
+		done <- err == nil
+	}()
+}
+
+// end ends the wait for the new process, and that process with it unless it has come to serve, which the result says.
+func (h *handOver) end() bool {
+	if !h.under() {
 		return false
 	}
-	s.logger().Info("started anew", zap.Int("process", p.Pid))
-	return true
+	h.cancel()
+	handed := <-h.done
+	h.done = nil
+	return handed
 }
 
 // ListenAndServe listens on addr and runs handler until the Server is told to stop, which, since nobody else has it,
