@@ -17,22 +17,29 @@ import (
 // long as a request head may take by default.
 const netGreeting = 10 * time.Second
 
+// netLastGreeting is how long the same may take when the listener has closed: a proxy sends its header at once.
+const netLastGreeting = time.Second
+
 var _ reactor.Listener = (*netListener)(nil)
 
 // A netListener accepts from any net.Listener. One goroutine waits in its Accept. Each connection then gets the goroutine
 // that will be its reader, and that hands the connection over as soon as it knows the peer's address: some, such as those
 // that a proxy's header tells of, know it only when the client has sent something, and others must not wait for that.
+//
+// Whoever closes a listener does not mean to lose what came by it. So after Close, which ends the goroutine in Accept, the
+// connections that it had accepted are handed over as before, and only when there are no more does Accept say that this is
+// the end.
 type netListener struct {
 	from     net.Listener
 	sockets  *netSockets
-	ctx      context.Context // ends with Close
+	ctx      context.Context // of the greetings and hand-overs; ends some time after Close, and at once when sockets are cut
 	cancel   context.CancelFunc
 	closed   atomic.Bool
 	accepted chan reactor.Accepted
 	failed   chan error     // failures after which Accept may be tried again
 	ended    chan struct{}  // closed when it may not, and what was accepted has been handed over
-	err      error          // why; set before that
-	greeting sync.WaitGroup // connections that have not been handed over, counted by run
+	err      error          // why; set by run before that
+	greeting sync.WaitGroup // connections that have not been handed over, nor given up; acceptAll counts them
 }
 
 // newNetListener returns a Listener for l, whose connections are x's. It owns l from then on.
@@ -41,30 +48,39 @@ func newNetListener(l net.Listener, x *netSockets) *netListener {
 		from: l, sockets: x,
 		accepted: make(chan reactor.Accepted), failed: make(chan error), ended: make(chan struct{}),
 	}
-	ln.ctx, ln.cancel = context.WithCancel(context.Background())
+	ln.ctx, ln.cancel = context.WithCancel(x.over)
 	go ln.run()
 	return ln
 }
 
 func (l *netListener) Accept() (reactor.Accepted, error) {
-	if l.ctx.Err() != nil {
-		return reactor.Accepted{}, reactor.ErrListenerClosed
-	}
 	select {
 	case a := <-l.accepted:
 		return a, nil
 	case err := <-l.failed:
 		return reactor.Accepted{}, err
-	case <-l.ctx.Done():
-		return reactor.Accepted{}, reactor.ErrListenerClosed
 	case <-l.ended:
-		return reactor.Accepted{}, l.err
 	}
+	if l.closed.Load() {
+		return reactor.Accepted{}, reactor.ErrListenerClosed
+	}
+	return reactor.Accepted{}, l.err
 }
 
-// run accepts until the net.Listener ends. A failure that passes is handed to Accept before it goes on, so that it goes at
-// the pace of the caller, who waits for a while then.
+// run accepts until the net.Listener ends, and notes why when what it accepted has been handed over.
 func (l *netListener) run() {
+	l.err = l.acceptAll()
+	if errors.Is(l.err, net.ErrClosed) {
+		l.err = reactor.ErrListenerClosed
+	}
+	l.greeting.Wait()
+	close(l.ended)
+	l.cancel()
+}
+
+// acceptAll accepts until that fails for good. A failure that passes is handed to Accept before it goes on, so that it goes at
+// the pace of the caller, who waits for a while then.
+func (l *netListener) acceptAll() error {
 	for {
 		conn, err := l.from.Accept()
 		if err == nil {
@@ -74,18 +90,12 @@ func (l *netListener) run() {
 			continue
 		}
 		if !passes(err) {
-			l.err = err
-			if errors.Is(err, net.ErrClosed) {
-				l.err = reactor.ErrListenerClosed
-			}
-			l.greeting.Wait() // who closes a listener does not close what came by it
-			close(l.ended)
-			return
+			return err
 		}
 		select {
 		case l.failed <- &systemError{kind: reactor.ErrExhausted, cause: err}:
 		case <-l.ctx.Done():
-			return
+			return net.ErrClosed
 		}
 	}
 }
@@ -117,11 +127,11 @@ func (l *netListener) greet(s *netSocket) bool {
 
 // handOver gives s to Accept, as soon as its peer's address is known. It says whether that succeeded.
 func (l *netListener) handOver(s *netSocket) bool {
-	defer l.greeting.Done()
 	peer, ok := l.peer(s)
 	if !ok {
 		return false
 	}
+	defer l.greeting.Done()
 	fd := l.sockets.number(s)
 	select {
 	case l.accepted <- reactor.Accepted{FD: fd, Peer: peer}:
@@ -133,21 +143,25 @@ func (l *netListener) handOver(s *netSocket) bool {
 	return true
 }
 
-// peer returns the text of the peer's address, unless it does not come in time, or before the listener is closed.
+// peer returns the text of the peer's address. Where that does not come in time s is given up, and nobody waits for it
+// any more, whatever becomes of the net.Conn.
 func (l *netListener) peer(s *netSocket) (string, bool) {
 	ctx, cancel := context.WithTimeout(l.ctx, netGreeting)
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() { s.shut(true) })
+	stop := context.AfterFunc(ctx, func() {
+		l.greeting.Done()
+		s.shut(true)
+	})
 	peer := addrText(s.conn.RemoteAddr())
 	return peer, stop()
 }
 
-// Close closes the net.Listener once, since not each allows for more, and ends the greetings.
+// Close closes the net.Listener once, since not each allows for more, and leaves what has been accepted a little time.
 func (l *netListener) Close() error {
 	if l.closed.Swap(true) {
 		return nil
 	}
-	l.cancel()
+	time.AfterFunc(netLastGreeting, l.cancel)
 	select {
 	case <-l.ended:
 		if errors.Is(l.err, reactor.ErrListenerClosed) { // its owner has closed it

@@ -60,7 +60,6 @@ type capabilities struct {
 	noUnix      bool          // there may be no Unix sockets
 	namedFiles  bool          // temporary files have names while they are in use
 	noBacklog   bool          // a listener doesn't tell its backlog
-	dropsLast   bool          // a connection that is accepted just when its listener closes is lost
 	spurious    bool          // reports come for no reason, so that nothing follows from one of them
 }
 
@@ -70,7 +69,6 @@ func systemCapabilities() capabilities {
 	kqsim := builtWith("-tags", "kqsim")       // the model of kqueue
 	fallback := builtWith("-tags", "fallback") // no poller of the system's
 	c.allocates = c.allocates || kqsim || fallback || builtWith("-race", "true")
-	c.dropsLast = fallback                                         // goroutines accept there, as from any listener that has no descriptor
 	c.noBacklog = c.noBacklog || os.Getenv(emulatorVariable) != "" // an emulator gives less of what the kernel tells
 	c.spurious = c.spurious || kqsim
 	return c

@@ -88,9 +88,6 @@ func TestRestart(t *testing.T) {
 	if systemCapabilities().noSignals {
 		t.Skip("no signals")
 	}
-	if systemCapabilities().dropsLast {
-		t.Skip("what is accepted last is lost")
-	}
 	const clients = 2 // of each kind
 	restarts := longTests(5)
 	path := filepath.Join(socketDir(t), "socket")

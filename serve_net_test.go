@@ -590,6 +590,17 @@ func (c *lateAddrConn) RemoteAddr() net.Addr {
 	return memory{}
 }
 
+// A stuckAddrConn does not tell its address, closed or not, until it is released.
+type stuckAddrConn struct {
+	net.Conn
+	release chan struct{}
+}
+
+func (c stuckAddrConn) RemoteAddr() net.Addr {
+	<-c.release
+	return memory{}
+}
+
 // TestServeNetAddresses: a handler sees what the connection says of itself.
 func TestServeNetAddresses(t *testing.T) {
 	for _, test := range []struct {
@@ -702,6 +713,84 @@ func TestNetListenerErrors(t *testing.T) {
 			t.Errorf("Accept after Close: %v", err)
 		}
 	}
+}
+
+// TestNetListenerLast: what was accepted before Close is handed over after it, also where its address comes a little late,
+// but not much later.
+func TestNetListenerLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newMemListener()
+		ln := newNetListener(l, newNetSockets())
+		offer := func(wrap func(net.Conn) net.Conn) net.Conn {
+			client, server := net.Pipe()
+			if err := l.offer(wrap(server)); err != nil {
+				t.Fatal(err)
+			}
+			return client
+		}
+		plain := func(c net.Conn) net.Conn { return c }
+		late := func(c net.Conn) net.Conn { return &lateAddrConn{Conn: c} }
+		release := make(chan struct{})
+		defer close(release)
+		clients := []net.Conn{offer(plain), offer(plain), offer(late)}
+		slow, stuck := offer(late), offer(func(c net.Conn) net.Conn { return stuckAddrConn{c, release} })
+		if err := ln.Close(); err != nil {
+			t.Fatal(err)
+		}
+		closed := time.Now()
+		send(t, clients[2], "!")
+		for range clients {
+			a, err := ln.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := ln.sockets.Close(a.FD); err != nil {
+				t.Error(err)
+			}
+		}
+		if d := time.Since(closed); d != 0 {
+			t.Errorf("they came after %v", d)
+		}
+		for range 2 {
+			if _, err := ln.Accept(); !errors.Is(err, reactor.ErrListenerClosed) {
+				t.Errorf("Accept: %v", err)
+			}
+		}
+		if d := time.Since(closed); d != netLastGreeting {
+			t.Errorf("it ended after %v", d)
+		}
+		for _, c := range append(clients, slow, stuck) {
+			if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+				t.Error("read:", err)
+			}
+		}
+	})
+}
+
+// TestNetListenerCut: a cut does not wait for those that were accepted last.
+func TestNetListenerCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newMemListener()
+		ln := newNetListener(l, newNetSockets())
+		client, server := net.Pipe()
+		if err := l.offer(&lateAddrConn{Conn: server}); err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		if err := ln.Close(); err != nil {
+			t.Fatal(err)
+		}
+		ln.sockets.cut()
+		if _, err := ln.Accept(); !errors.Is(err, reactor.ErrListenerClosed) {
+			t.Errorf("Accept: %v", err)
+		}
+		if d := time.Since(start); d != 0 {
+			t.Errorf("it ended after %v", d)
+		}
+		if _, err := client.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+			t.Error("read:", err)
+		}
+	})
 }
 
 // TestServeNetFails: the error of a listener that is over is Serve's, and the listener is closed once.

@@ -182,9 +182,6 @@ func longTests(few int) int {
 // TestStopUnderLoad stops processes by SIGTERM while clients ask them, over connections that are kept and over new ones: each
 // request that the handler was given is answered in full.
 func TestStopUnderLoad(t *testing.T) {
-	if systemCapabilities().dropsLast {
-		t.Skip("what is accepted last is lost")
-	}
 	if systemCapabilities().noSignals {
 		t.Skip("no signals")
 	}

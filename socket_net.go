@@ -59,18 +59,22 @@ type netSockets struct {
 	free  []reactor.FD            // guarded by mu: the free ones, of which the last freed is used next
 	open  map[*netSocket]struct{} // guarded by mu: those whose net.Conn is not closed yet
 	empty chan struct{}           // guarded by mu: closed when open is empty; nil when nobody waits
-	ended bool                    // guarded by mu: cut was called
+
+	over context.Context // immutable: ends with cut
+	end  context.CancelFunc
 
 	handshakeTimeout time.Duration                  // immutable
 	handshakeFailed  func(peer net.Addr, err error) // immutable: is told of it; any goroutine
 }
 
 func newNetSockets() *netSockets {
-	return &netSockets{
+	x := &netSockets{
 		open:             make(map[*netSocket]struct{}),
 		handshakeTimeout: netGreeting,
 		handshakeFailed:  func(net.Addr, error) {},
 	}
+	x.over, x.end = context.WithCancel(context.Background())
+	return x
 }
 
 // A netEnd is how far the end of a connection has come on this side. It only increases.
@@ -186,7 +190,7 @@ func (x *netSockets) wait(ctx context.Context) error {
 // cut ends all connections at once, and makes every Close from now on end one at once. The listeners are to be closed before.
 func (x *netSockets) cut() {
 	x.mu.Lock()
-	x.ended = true
+	x.end()
 	for s := range x.open {
 		go s.shut(true)
 	}
@@ -385,14 +389,13 @@ func (x *netSockets) Close(fd reactor.FD) error {
 	x.mu.Lock()
 	x.table[fd] = nil
 	x.free = append(x.free, fd)
-	ended := x.ended
 	x.mu.Unlock()
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch s.end {
 	case netOpen, netFinishing, netFinished:
-		if ended {
+		if x.over.Err() != nil {
 			s.fail()
 			go s.shut(true)
 			return nil

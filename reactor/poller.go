@@ -150,6 +150,7 @@ type Listener interface {
 	// errors.Is(err, ErrListenerClosed) that Close was called; any other error is final.
 	Accept() (Accepted, error)
 
-	// Close stops listening and makes a waiting Accept return. Any goroutine, any number of times.
+	// Close stops listening and makes a waiting Accept return. Connections that had been accepted by then may still come
+	// from Accept, before it says that this is the end. Any goroutine, any number of times.
 	Close() error
 }
