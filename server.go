@@ -211,6 +211,15 @@ type Server struct {
 	// as it would without. Default: none, all are in memory.
 	OutbufOverflow int
 
+	// BufferMemory bounds the bytes in the buffers of all connections together: of input that is held, of content that
+	// BufferRequests collects, and of output that waits for its client. What handlers are writing together is not counted, nor
+	// what the system has of each connection. From seven eighths of it on, collected content and, with OutbufOverflow, output go to
+	// their files, and other output waits where it is: a handler's Write waits until its own client takes something, as at
+	// OutbufHighWatermark, and WriteStallTimeout applies. Less is read at once, so that clients which upload are held back. At the bound
+	// a request with content, and one whose head comes in pieces, gets 503; requests that need no buffer are served as ever. It
+	// may be passed by 4 KiB for each request that is being received. At least 1 MiB. Default: no bound.
+	BufferMemory int64
+
 	// TempDir is where temporary files are made. They have no names there but while they are made, or, on systems where that
 	// can't be, while they are in use. Default: the system's, os.TempDir.
 	TempDir string
@@ -306,6 +315,7 @@ type running struct {
 	dispatcher *dispatch.Dispatcher
 	http       *http1.Server
 	access     *accesslog.Log         // nil without Server.AccessLog
+	memory     *reactor.Memory        // nil without Server.BufferMemory
 	plain      *engine                // for descriptors that the system's poller knows; nil before there is one
 	net        *engine                // for any other net.Conn; nil before there is one
 	admit      func(peer string) bool // of AddressLimit, or nil
@@ -400,6 +410,9 @@ func (s *Server) start() error {
 	if handler == nil {
 		handler = http.DefaultServeMux
 	}
+	if s.BufferMemory > 0 {
+		r.memory = reactor.NewMemory(s.BufferMemory)
+	}
 	r.http = http1.New(http1.Config{
 		Handler:        s.logged(proxy.Handler(handler, proxies), r),
 		TaskHandler:    s.TaskHandler,
@@ -416,6 +429,7 @@ func (s *Server) start() error {
 		BufferRequests: s.BufferRequests,
 		BodyMemory:     cmp.Or(s.InbufOverflow, defaultInbufOverflow),
 		NewSpool:       func() (reactor.Spool, error) { return newSpool(s.TempDir) },
+		Memory:         r.memory,
 		Ident:          s.Ident,
 		Urgent:         s.Urgent,
 		ThreadCPU:      threadCPU,
@@ -461,6 +475,7 @@ func (s *Server) startReactor(newPoller func() (reactor.Poller, error), sockets 
 		HighWatermark: watermark,
 		Overflow:      s.OutbufOverflow,
 		NewSpool:      spool,
+		Memory:        s.run.memory,
 		WriteStall:    orDefault(s.WriteStallTimeout, defaultWriteStallTimeout),
 		MinRate:       cmp.Or(s.MinWriteRate, defaultMinRate),
 		MaxConns:      s.ConnectionLimit,

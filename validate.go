@@ -17,6 +17,10 @@ const (
 
 	// mostParsed is the longest that the parser takes, whatever it is told.
 	mostParsed = 1<<30 - 1
+
+	// leastMemory is the least that BufferMemory may be: so many connections have to be able to hold a little that one which
+	// holds more is not all of it.
+	leastMemory = 1 << 20
 )
 
 // Validate returns an error that names the first adjustment that can't be, its value, and what may be in its place; or two
@@ -97,6 +101,7 @@ func (s *Server) validateNumbers() error {
 		{"ConnectionLimit", int64(s.ConnectionLimit), 0},
 		{"AddressLimit", int64(s.AddressLimit), 0},
 		{"KeepAliveRequests", int64(s.KeepAliveRequests), 0},
+		{"BufferMemory", s.BufferMemory, 0},
 		{"OutbufHighWatermark", int64(s.OutbufHighWatermark), 0},
 		{"OutbufOverflow", int64(s.OutbufOverflow), 0},
 		{"InbufOverflow", int64(s.InbufOverflow), 0},
@@ -113,6 +118,8 @@ func (s *Server) validateNumbers() error {
 		}
 	}
 	switch {
+	case s.BufferMemory > 0 && s.BufferMemory < leastMemory:
+		return fmt.Errorf("BufferMemory is %d: it must be 0, for no bound, or %d or more", s.BufferMemory, leastMemory)
 	case s.OutbufOverflow > 0 && s.OutbufHighWatermark > 0 && s.OutbufHighWatermark <= s.OutbufOverflow:
 		return fmt.Errorf("OutbufOverflow is %d: it must be below OutbufHighWatermark, %d", s.OutbufOverflow, s.OutbufHighWatermark)
 	case s.InbufOverflow > 0 && !s.BufferRequests:

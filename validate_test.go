@@ -54,6 +54,8 @@ var badValues = []struct {
 	{"InbufOverflow", -1, []string{"-1", "negative"}},
 	{"InbufOverflow", 1, []string{"1", "BufferRequests"}},
 	{"OutbufOverflow", -1, []string{"-1", "negative"}},
+	{"BufferMemory", int64(-1), []string{"-1", "negative"}},
+	{"BufferMemory", int64(1000), []string{"1000", "1048576"}},
 	{"TempDir", "/no/such/folder", []string{"/no/such/folder", "directory"}},
 	{"Policy", Policy(200), []string{"200"}},
 	{"Threads", -1, []string{"-1", "negative"}},

@@ -127,7 +127,7 @@ func (b *body) readFixed(p []byte) (n int, err error) {
 	case ch.at < len(ch.in):
 		n = copy(p, ch.in[ch.at:])
 		ch.at += n
-	case len(p) >= inputBuffer/4:
+	case len(p) >= inputBuffer/4 || len(p) >= smallRead && ch.memory().Short():
 		n, err = b.receive(p)
 	default:
 		if err = b.fill(); err == nil {
@@ -204,10 +204,11 @@ func (b *body) setTrailer() {
 func (b *body) fill() error {
 	ch := b.channel
 	ch.dropInput()
-	buf := reactor.GetBuffer(inputBuffer)
+	m := ch.memory()
+	buf := m.Get(m.Input(inputBuffer))
 	n, err := b.receive(buf)
 	if err != nil {
-		reactor.PutBuffer(buf)
+		m.Put(buf)
 		return err
 	}
 	ch.in, ch.at = buf[:n], 0

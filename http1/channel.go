@@ -135,6 +135,9 @@ type hooks struct {
 
 func (ch *channel) server() *Server { return ch.listener.server }
 
+// memory is what the buffers that the channel keeps its input in are counted in, or nil.
+func (ch *channel) memory() *reactor.Memory { return ch.listener.server.config.Memory }
+
 func (ch *channel) setState(to state) {
 	if invariant.Enabled && ch.state != to && follows[ch.state]&(1<<to) == 0 {
 		panic("http1: channel " + ch.state.String() + " -> " + to.String())
@@ -200,7 +203,7 @@ func (ch *channel) Input(t *reactor.Turn, p []byte) bool {
 		ch.in, ch.at, ch.borrowed = p, 0, true
 	} else {
 		ch.own()
-		ch.in = append(reactor.GrowBuffer(ch.in, len(p)), p...)
+		ch.in = append(ch.memory().Grow(ch.in, len(p)), p...)
 	}
 	return ch.goOn(t)
 }
@@ -411,11 +414,12 @@ func (ch *channel) work(w want, guarded bool) {
 
 // receive reads for the task, without waiting. Errors become ch.ended, except that nothing was there.
 func (ch *channel) receive() {
+	m := ch.memory()
 	if len(ch.in) == 0 {
-		ch.in, ch.at = reactor.GetBuffer(inputBuffer)[:0], 0
+		ch.in, ch.at = m.Get(m.Input(inputBuffer))[:0], 0
 	} else {
 		ch.own()
-		ch.in = reactor.GrowBuffer(ch.in, inputBuffer/4)
+		ch.in = m.Grow(ch.in, inputBuffer/4)
 	}
 	n, err := ch.TryRead(ch.in[len(ch.in):cap(ch.in)])
 	ch.in = ch.in[:len(ch.in)+n]
@@ -476,13 +480,13 @@ func (ch *channel) own() {
 	rest := ch.in[ch.at:]
 	ch.in, ch.at, ch.borrowed = nil, 0, false
 	if len(rest) > 0 {
-		ch.in = append(reactor.GetBuffer(len(rest))[:0], rest...)
+		ch.in = append(ch.memory().Get(len(rest))[:0], rest...)
 	}
 }
 
 func (ch *channel) dropInput() {
 	if !ch.borrowed && ch.in != nil {
-		reactor.PutBuffer(ch.in)
+		ch.memory().Put(ch.in)
 	}
 	ch.in, ch.at, ch.borrowed = nil, 0, false
 }
@@ -548,6 +552,9 @@ func (ch *channel) receiveHead(t *reactor.Turn, guarded bool) (w want, ok bool) 
 	}
 	n, err := ch.head.Parse(ch.in[ch.at:], &ch.server().config.Limits)
 	if err == httpparse.ErrPartial {
+		if ch.memory().Full() && !ch.onlyEmptyLines() {
+			return ch.refuse(t, errNoMemory), false
+		}
 		return ch.pause(t), false
 	}
 	if ch.state == stateIdle {
@@ -558,6 +565,9 @@ func (ch *channel) receiveHead(t *reactor.Turn, guarded bool) (w want, ok bool) 
 	}
 	if limit := ch.server().config.MaxBody; limit > 0 && ch.head.ContentLength > limit {
 		return ch.refuse(t, errLargeBody), false
+	}
+	if (ch.head.ContentLength > 0 || ch.head.Chunked) && ch.memory().Full() {
+		return ch.refuse(t, errNoMemory), false
 	}
 	if ch.server().config.TaskHandler != nil {
 		if err := ch.beginTask(n); err != nil {
@@ -582,7 +592,7 @@ func (ch *channel) receiveHead(t *reactor.Turn, guarded bool) (w want, ok bool) 
 		}
 		return wantInput, true
 	}
-	if length := ch.head.ContentLength; length > int64(len(ch.in)-ch.at) && length <= smallBody && !ch.head.Continue {
+	if length := ch.head.ContentLength; length > int64(len(ch.in)-ch.at) && length <= smallBody && !ch.head.Continue && !ch.memory().Short() {
 		// What is held would wait too; and who has output waiting is not read from.
 		if err := ch.flush(t); err != nil {
 			return wantClose, false

@@ -15,8 +15,9 @@ import (
 // A collected is a request's content that was received as a whole before its handler is called: in memory up to a limit, and
 // in a temporary file from there on. The channel adds to it; then whoever handles the request reads it.
 type collected struct {
-	limit    int                           // immutable; of the bytes in memory
+	limit    int                           // of the bytes in memory
 	newSpool func() (reactor.Spool, error) // immutable
+	budget   *reactor.Memory               // immutable; what memory is counted in, or nil
 	memory   []byte                        // the first bytes
 	file     reactor.Spool                 // the others, or nil
 	size     int64
@@ -27,8 +28,7 @@ type collected struct {
 
 // add appends p.
 func (c *collected) add(p []byte) error {
-	if room := c.limit - len(c.memory); room > 0 && len(p) > 0 {
-		k := min(room, len(p))
+	if k := c.room(len(p)); k > 0 {
 		c.memory = append(c.memory, p[:k]...)
 		c.size += int64(k)
 		p = p[k:]
@@ -45,6 +45,21 @@ func (c *collected) add(p []byte) error {
 	n, err := c.file.WriteAt(p, c.size-int64(len(c.memory)))
 	c.size += int64(n)
 	return err
+}
+
+// room makes room in memory for n bytes more, or as many as may be there. Where memory is short there will be no more of it.
+func (c *collected) room(n int) int {
+	n = min(n, c.limit-len(c.memory))
+	if n <= cap(c.memory)-len(c.memory) {
+		return n
+	}
+	size := min(max(2*cap(c.memory), len(c.memory)+n, leastCollected), c.limit)
+	if !c.budget.Reserve(size - cap(c.memory)) {
+		c.limit = cap(c.memory)
+		return c.limit - len(c.memory)
+	}
+	c.memory = append(make([]byte, 0, size), c.memory...)
+	return n
 }
 
 // ReadAt implements io.ReaderAt. Under mu, or while nobody reads.
@@ -75,16 +90,23 @@ func (c *collected) read(p []byte) (int, error) {
 	return n, err
 }
 
-// free closes the file.
+// free lets go of the memory, and closes the file. Nobody reads any more.
 func (c *collected) free() {
-	if c == nil || c.file == nil {
+	if c == nil {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	_ = c.file.Close() // it was only read
-	c.file = nil
+	c.budget.Free(cap(c.memory))
+	c.memory = nil
+	if c.file != nil {
+		_ = c.file.Close() // it was only read
+		c.file = nil
+	}
 }
+
+// leastCollected is how much memory a request's content gets at first.
+const leastCollected = 512
 
 // A collectedBody is the Body of a request whose content was collected. It can be read from anywhere, again and again.
 type collectedBody struct{ *body }
@@ -127,7 +149,7 @@ var (
 func (ch *channel) beginCollect() error {
 	c := &ch.server().config
 	b := ch.x.body
-	b.collected = &collected{limit: c.BodyMemory, newSpool: c.NewSpool}
+	b.collected = &collected{limit: c.BodyMemory, newSpool: c.NewSpool, budget: c.Memory}
 	if c.ReadTimeout > 0 {
 		ch.limitReading()
 	}

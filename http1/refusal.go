@@ -16,10 +16,11 @@ import (
 var (
 	errSlowHead  = &httpparse.SyntaxError{Status: http.StatusRequestTimeout, Rule: "the request head took too long"}
 	errCutHead   = &httpparse.SyntaxError{Status: http.StatusBadRequest, Rule: "the connection ended inside the request head (RFC 9112 §8)"}
+	errNoMemory  = &httpparse.SyntaxError{Status: http.StatusServiceUnavailable, Rule: "the server has no memory left for another request"}
 	errLargeBody = &httpparse.SyntaxError{Status: http.StatusRequestEntityTooLarge, Rule: "the content is longer than this server takes"}
 )
 
-// retryAfter is what a client is asked to wait, in seconds, when too many requests wait.
+// retryAfter is what a client is asked to wait, in seconds, when too many requests wait, or there is no memory for more.
 const retryAfter = "1"
 
 // busy answers a request that is not served since too many wait. Its framing is known, so that the connection can be kept: the
@@ -44,6 +45,9 @@ func (ch *channel) refuse(t *reactor.Turn, err error) want {
 		p = append(append(append(p, "Server: "...), ident...), "\r\n"...)
 	}
 	p = ch.server().date.append(p)
+	if refusal == errNoMemory {
+		p = append(p, "Retry-After: "+retryAfter+"\r\n"...)
+	}
 	p = append(p, "Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: "...)
 	p = strconv.AppendInt(p, int64(len(text)), 10)
 	p = append(p, "\r\n\r\n"...)

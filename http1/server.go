@@ -38,6 +38,10 @@ type Config struct {
 	BodyMemory     int
 	NewSpool       func() (reactor.Spool, error)
 
+	// Memory is what the buffers are counted in that input and collected content are kept in; the reactors are to have the same
+	// one. nil: there is no bound.
+	Memory *reactor.Memory
+
 	// MinBodyRate is how many bytes a second of a body must come on average, from the first wait for it on and with BodyTimeout
 	// for a start. 0: any.
 	MinBodyRate int
@@ -104,6 +108,9 @@ const (
 
 	// inputBuffer is what a task reads into.
 	inputBuffer = 16 << 10
+
+	// smallRead is how much a handler must want to read for the socket to be asked for no more, while memory is short.
+	smallRead = 512
 )
 
 // A Server is what the channels of one waitress.Server share.

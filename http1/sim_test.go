@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"strings"
@@ -49,6 +50,9 @@ type simConfig struct {
 	watermark  int
 	writeStall time.Duration
 	base       context.Context
+
+	overflow int // of output, into what newSpool makes
+	newSpool func() (reactor.Spool, error)
 }
 
 // trust makes the adaptive policy expect that requests are quick, so that they begin on the loop, which takes a while otherwise.
@@ -96,6 +100,9 @@ func newSim(t *testing.T, seed int64, faults reactortest.Faults, config simConfi
 	}
 	config.Dispatcher = s.dispatch
 	config.HTTPServer = &http.Server{Handler: handler}
+	if config.Memory == nil {
+		config.Memory = reactor.NewMemory(math.MaxInt64) // only counted
+	}
 	s.server = New(config.Config)
 	s.reactor, err = reactor.New(reactor.Config{
 		Loops:         max(config.loops, 1),
@@ -103,6 +110,9 @@ func newSim(t *testing.T, seed int64, faults reactortest.Faults, config simConfi
 		Sockets:       s.network.Sockets(),
 		HighWatermark: max(config.watermark, 1<<12),
 		WriteStall:    config.writeStall,
+		Memory:        config.Memory,
+		Overflow:      config.overflow,
+		NewSpool:      config.newSpool,
 		Fault: func(what string, err error) {
 			if !errors.Is(err, reactor.ErrExhausted) {
 				t.Errorf("fault: %s: %v", what, err)
@@ -141,6 +151,9 @@ func newSim(t *testing.T, seed int64, faults reactortest.Faults, config simConfi
 		s.reactor.Stop()
 		if err := s.dispatch.Close(context.Background()); err != nil {
 			t.Error(err)
+		}
+		if n := config.Memory.Used(); n != 0 {
+			t.Errorf("%d bytes of buffers are counted at the end", n)
 		}
 	})
 	return s

@@ -622,11 +622,12 @@ func (c *Conn) input(t *Turn) {
 			return
 		}
 		c.word.And(^wordReadable)
-		n, err := c.loop.sockets.Read(c.fd, t.buf)
-		c.afterRead(n, len(t.buf), err)
+		buf := t.buf[:c.loop.reactor.config.Memory.Input(len(t.buf))]
+		n, err := c.loop.sockets.Read(c.fd, buf)
+		c.afterRead(n, len(buf), err)
 		switch {
 		case n > 0:
-			if !c.proto.Input(t, t.buf[:n]) || t.lost {
+			if !c.proto.Input(t, buf[:n]) || t.lost {
 				return
 			}
 		case err == ErrAgain:

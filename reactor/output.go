@@ -53,6 +53,7 @@ type queue struct {
 	err       error         // failed: why
 	waiter    chan struct{} // closed when there is room again, or an error
 	stall     atomic.Int64  // when the peer must have taken something, or never
+	memory    *Memory       // that the buffers are counted in, or nil
 }
 
 // A segment is a piece of output: bytes in a pooled buffer, or a part of a file.
@@ -83,12 +84,12 @@ const (
 )
 
 // free gives back what s is made of. It is the one place where files are closed.
-func (s segment) free() {
+func (s segment) free(m *Memory) {
 	if s.file != nil {
 		_ = s.file.Close() // it was only read
 		return
 	}
-	PutBuffer(s.p)
+	m.Put(s.p)
 }
 
 var (
@@ -103,9 +104,10 @@ func failedQueue(err error) *queue {
 	return q
 }
 
-func newQueue() *queue {
+func (c *Conn) newQueue() *queue {
 	q := queues.Get().(*queue)
 	q.stall.Store(never)
+	q.memory = c.loop.reactor.config.Memory
 	return q
 }
 
@@ -124,7 +126,7 @@ func (o *output) emptied(q *queue) {
 	o.q.Store(nil)
 	q.wake()
 	q.segments, q.first = q.segments[:0], 0
-	q.blocked, q.unspooled, q.since, q.left = false, false, 0, 0
+	q.blocked, q.unspooled, q.since, q.left, q.memory = false, false, 0, 0, nil
 	queues.Put(q)
 }
 
@@ -142,7 +144,7 @@ func (o *output) fail(err error) {
 			o.q.Store(closedQueue)
 			return
 		}
-		q = newQueue()
+		q = failedQueue(err)
 		o.q.Store(q)
 	}
 	q.fail(err)
@@ -151,7 +153,7 @@ func (o *output) fail(err error) {
 func (q *queue) fail(err error) {
 	q.err = err
 	for _, s := range q.segments[q.first:] {
-		s.free()
+		s.free(q.memory)
 	}
 	q.segments, q.first, q.head, q.bytes, q.spooled, q.files, q.blocked = nil, 0, 0, 0, 0, 0, false
 	q.stall.Store(never)
@@ -173,21 +175,25 @@ func (c *Conn) room(q *queue, p []byte) int {
 	return int(min(int64(len(p)), int64(c.loop.reactor.config.HighWatermark)-q.waiting()))
 }
 
-// push copies p behind what waits.
-func (q *queue) push(p []byte) {
-	q.bytes += len(p)
-	if n := len(q.segments); n > q.first && q.segments[n-1].file == nil {
-		last := q.segments[n-1].p
-		k := copy(last[len(last):cap(last)], p)
-		q.segments[n-1].p = last[:len(last)+k]
-		p = p[k:]
+// push copies p behind what waits, and returns how much of it: all, unless memory is short.
+func (q *queue) push(p []byte) (n int) {
+	if last := len(q.segments) - 1; last >= q.first && q.segments[last].file == nil {
+		s := q.segments[last].p
+		n = copy(s[len(s):cap(s)], p)
+		q.segments[last].p = s[:len(s)+n]
 	}
-	for len(p) > 0 {
-		s := GetBuffer(max(segmentSize, min(len(p), turnBuffer)))
-		k := copy(s, p)
+	for n < len(p) {
+		s := GetBuffer(max(segmentSize, min(len(p)-n, turnBuffer)))
+		if !q.memory.Reserve(cap(s)) {
+			PutBuffer(s)
+			break
+		}
+		k := copy(s, p[n:])
 		q.segments = append(q.segments, segment{p: s[:k]})
-		p = p[k:]
+		n += k
 	}
+	q.bytes += n
+	return n
 }
 
 // pop frees the first segment.
@@ -196,15 +202,15 @@ func (q *queue) pop() {
 	if s.file != nil && s.file.spool == nil {
 		q.files--
 	}
-	s.free()
+	s.free(q.memory)
 	q.segments[q.first] = segment{}
 	q.first++
 	q.head = 0
 }
 
 // Write sends p: to the socket at once as far as that takes it; the rest is copied into the queue, which the loop
-// drains. It waits while the queue is at the high watermark, and that no longer than the peer goes on taking something
-// within the write-stall time. Writing nothing sends what is held. t is the turn if the caller is the loop's goroutine,
+// drains. It waits while the queue is at the high watermark, or Config.Memory is used up and the rest has no room in a file
+// either, and that no longer than the peer goes on taking something within the write-stall time. Writing nothing sends what is held. t is the turn if the caller is the loop's goroutine,
 // else nil; before it waits it gives the loop away. One goroutine at a time. After an error, which is ErrStalled,
 // ErrDeadline, ErrClosed or one of the Sockets', nothing leaves any more.
 func (c *Conn) Write(t *Turn, p []byte) error {
@@ -224,7 +230,7 @@ func (c *Conn) Write(t *Turn, p []byte) error {
 				return nil
 			}
 			p = p[n:]
-			q = newQueue()
+			q = c.newQueue()
 			o.q.Store(q)
 			if err != nil && err != ErrAgain {
 				q.fail(err)
@@ -250,10 +256,17 @@ func (c *Conn) Write(t *Turn, p []byte) error {
 			if c.loop.reactor.config.NewSpool != nil {
 				k = min(k, max(c.loop.reactor.config.Overflow-q.bytes, 0))
 			}
-			q.push(p[:k])
-			p = p[k:]
-			if !q.blocked {
+			n := q.push(p[:k])
+			p = p[n:]
+			switch {
+			case !q.blocked:
 				c.sendHeld(q)
+			case n == k:
+			case c.loop.reactor.config.NewSpool != nil && !q.unspooled:
+				p = p[c.spool(t, q, p[:c.room(q, p)]):]
+			default:
+				// What its own client takes is what it goes on by, whatever the others do: that needs no memory.
+				c.waitRoom(t, q)
 			}
 		}
 	}
@@ -279,10 +292,10 @@ func (c *Conn) WriteFile(t *Turn, f File, offset, n int64) error {
 	s := segment{file: &filePart{File: f, offset: offset, n: n}}
 	switch {
 	case q == nil:
-		q = newQueue()
+		q = c.newQueue()
 		o.q.Store(q)
 	case q.err != nil:
-		s.free()
+		s.free(nil) // it is a file
 		return q.err
 	}
 	q.segments = append(q.segments, s)
@@ -328,15 +341,16 @@ func (c *Conn) Hold(t *Turn, p []byte) error {
 	o.mu.Lock()
 	q := o.q.Load()
 	if q == nil {
-		q = newQueue()
+		q = c.newQueue()
 		o.q.Store(q)
 	}
 	if q.err == nil && (q.blocked || q.bytes+len(p) <= segmentSize) && q.bytes+len(p) <= c.loop.reactor.config.HighWatermark {
-		q.push(p)
-		o.mu.Unlock()
-		return nil
+		p = p[q.push(p):]
 	}
 	o.mu.Unlock()
+	if len(p) == 0 {
+		return nil
+	}
 	return c.Write(t, p)
 }
 
@@ -546,11 +560,11 @@ func (c *Conn) drain(t *Turn) bool {
 	t.fileBytes -= piece
 	progress := c.send(q, &piece)
 	t.fileBytes += piece
-	if !progress && q.err == nil {
+	after := o.q.Load()
+	if !progress && after == q && q.err == nil { // it may have been empty, where its writer waits for memory
 		q.stall.Store(stalled)
 		c.schedule(stalled)
 	}
-	after := o.q.Load()
 	if after != nil && after.err == nil && !after.blocked {
 		after.blocked = true
 		c.sendLater()

@@ -12,7 +12,8 @@ import (
 	"github.com/waitress-go/waitress/internal/invariant"
 )
 
-// Config is what a Reactor is made of. All fields are required but Overflow, NewSpool, MinRate, MaxConns, Admit and Left.
+// Config is what a Reactor is made of. All fields are required but Overflow, NewSpool, Memory, MinRate, MaxConns, Admit and
+// Left.
 type Config struct {
 	Loops     int
 	NewPoller func() (Poller, error)
@@ -23,6 +24,9 @@ type Config struct {
 	// Overflow is how many of those bytes may be in memory, if NewSpool is not nil: it makes a temporary file for the others.
 	Overflow int
 	NewSpool func() (Spool, error)
+	// Memory bounds the buffers of all connections, and of other reactors that have the same one. Where it is used up, writers wait
+	// for their clients, or go on in files from NewSpool. nil: no bound.
+	Memory *Memory
 	// WriteStall is how long a peer may take nothing of the output that waits for it before it is given up. 0: for ever.
 	WriteStall time.Duration
 	// MinRate is how many bytes a second a peer must take of the output that waits for it, on average since it began to wait and

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"strings"
 	"sync"
@@ -23,6 +24,7 @@ import (
 // that nothing is left.
 type sim struct {
 	t        *testing.T
+	memory   *reactor.Memory
 	network  *reactortest.Network
 	listener *reactortest.Listener
 	reactor  *reactor.Reactor
@@ -43,6 +45,7 @@ type simConfig struct {
 	admit      func(peer string) bool
 	left       func(peer string)
 	spool      *spooler                              // makes temporary files
+	memory     *reactor.Memory                       // bounds the buffers; nil: they are only counted
 	minRate    int                                   // bytes a second that a client takes at least
 	poller     func(reactor.Poller) reactor.Poller   // wraps every poller
 	sockets    func(reactor.Sockets) reactor.Sockets // wraps the sockets
@@ -84,8 +87,13 @@ func newSim(t *testing.T, seed int64, faults reactortest.Faults, config simConfi
 	if config.spool != nil {
 		overflow, newSpool = config.spool.overflow, config.spool.newSpool
 	}
+	m.memory = config.memory
+	if m.memory == nil {
+		m.memory = reactor.NewMemory(math.MaxInt64)
+	}
 	var err error
 	m.reactor, err = reactor.New(reactor.Config{
+		Memory:   m.memory,
 		Overflow: overflow,
 		NewSpool: newSpool,
 		Loops:    max(config.loops, 1),
@@ -150,6 +158,9 @@ func (m *sim) end() {
 		m.t.Errorf("%d descriptors are open at the end\n%v", n, m)
 	}
 	m.reactor.Stop()
+	if n := m.memory.Used(); n != 0 {
+		m.t.Errorf("%d bytes of buffers are counted at the end", n)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, err := range m.faults {

@@ -5,6 +5,7 @@ package reactor_test
 import (
 	"bytes"
 	"errors"
+	"math"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -66,13 +67,19 @@ func TestSpool(t *testing.T) {
 		name      string
 		watermark int
 		spool     *spooler
+		memory    int64
 		waits     bool // the writer
 		faults    bool
 	}{
-		{"any number of bytes", 1 << 30, &spooler{overflow: overflow}, false, false},
-		{"up to the watermark", 1 << 20, &spooler{overflow: overflow}, true, false},
-		{"there is no file", 1 << 30, &spooler{overflow: overflow, noFile: true}, true, true},
-		{"the file is full at some time", 1 << 30, &spooler{overflow: overflow, most: 100_000}, true, true},
+		{"any number of bytes", 1 << 30, &spooler{overflow: overflow}, math.MaxInt64, false, false},
+		{"up to the watermark", 1 << 20, &spooler{overflow: overflow}, math.MaxInt64, true, false},
+		{"there is no file", 1 << 30, &spooler{overflow: overflow, noFile: true}, math.MaxInt64, true, true},
+		{"the file is full at some time", 1 << 30, &spooler{overflow: overflow, most: 100_000}, math.MaxInt64, true, true},
+		{"there is no memory", 1 << 30, &spooler{overflow: overflow}, 0, false, false},
+		{"there is little memory", 1 << 30, &spooler{overflow: size}, 200_000, false, false},
+		{"there is neither", 1 << 30, &spooler{overflow: overflow, noFile: true}, 0, true, true},
+		{"there is no memory, and the file is full at some time", 1 << 30, &spooler{overflow: overflow, most: 100_000}, 0, true, true},
+		{"there is no memory, and no file is wanted", 1 << 30, nil, 0, true, false},
 	} {
 		for _, onLoop := range []bool{true, false} {
 			name := test.name + ", as a task"
@@ -83,7 +90,9 @@ func TestSpool(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					content := pattern(size)
 					written := make(chan time.Time, 1)
-					m := newSim(t, 0, reactortest.Faults{}, simConfig{watermark: test.watermark, spool: test.spool}, &script{
+					m := newSim(t, 0, reactortest.Faults{}, simConfig{
+						watermark: test.watermark, spool: test.spool, memory: reactor.NewMemory(test.memory),
+					}, &script{
 						input: func(c *channel, t *reactor.Turn, _ []byte) bool {
 							write := func(t *reactor.Turn) {
 								for p := content; len(p) > 0; p = p[min(len(p), 70_000):] {
@@ -125,6 +134,9 @@ func TestSpool(t *testing.T) {
 					}
 					if faults := m.takeFaults(); (len(faults) > 0) != test.faults {
 						t.Errorf("faults: %v", faults)
+					}
+					if test.spool == nil {
+						return
 					}
 					if n := test.spool.open.Load(); n != 0 {
 						t.Errorf("%d files are open", n)
