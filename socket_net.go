@@ -107,7 +107,7 @@ type netSocket struct {
 
 	in      []byte    // what the reader has read and nobody has yet; a piece of the reader's buffer, or taken's after it
 	eof     bool      // the peer's stream ended behind in
-	shaking bool      // the reader is busy with the handshake
+	shaking bool      // the reader is busy with the handshake, or tells what came of it
 	reading bool      // there is a reader
 	changed sync.Cond // of what above and of writing: the reader waits, and take
 
@@ -117,6 +117,7 @@ type netSocket struct {
 	short   bool   // a Write came short, and no room was reported since
 
 	shutting bool        // somebody has called conn.Close, or is about to
+	closed   bool        // it has returned
 	timer    *time.Timer // netCloseTimeout; nil before Close
 }
 
@@ -511,8 +512,12 @@ func (s *netSocket) shut(now bool) {
 	if s.timer != nil {
 		s.timer.Stop()
 	}
+	s.closed = true
+	shaking := s.shaking
 	s.mu.Unlock()
-	s.sockets.left(s)
+	if !shaking { // else the handshake has yet to say what came of it
+		s.sockets.left(s)
+	}
 }
 
 // noteTLS notes the state of encryption, once it is known: after the handshake or the first Read.

@@ -88,20 +88,28 @@ func (s *netSocket) handshake() bool {
 	s.mu.Unlock()
 	err := s.shake(c)
 	s.mu.Lock()
-	s.shaking = false
-	end := s.end
+	ok = err == nil && s.end < netClosing
+	s.shaking = !ok // else it lasts until its failure has been told
 	s.mu.Unlock()
-	switch {
-	case err == nil && end < netClosing:
+	if ok {
 		return true
-	case err != nil && end != netCut: // else it was ended on this side
+	}
+	if err != nil {
 		s.sockets.handshakeFailed(s.conn.RemoteAddr(), err)
 	}
 	var record tls.RecordHeaderError
 	if errors.As(err, &record) && record.Conn != nil && looksLikeHTTP(record.RecordHeader) {
 		refusePlain(record.Conn)
 	}
-	s.shut(false)
+	s.mu.Lock()
+	s.shaking = false
+	closed := s.closed
+	s.mu.Unlock()
+	if closed {
+		s.sockets.left(s)
+	} else {
+		s.shut(false)
+	}
 	return false
 }
 
