@@ -7,7 +7,6 @@ import (
 	"errors"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/waitress-go/waitress/reactor"
@@ -30,14 +29,13 @@ var _ reactor.Listener = (*netListener)(nil)
 // connections that it had accepted are handed over as before, and only when there are no more does Accept say that this is
 // the end.
 type netListener struct {
-	from     net.Listener
+	source
 	sockets  *netSockets
 	ctx      context.Context // of the greetings and hand-overs; ends some time after Close, and at once when sockets are cut
 	cancel   context.CancelFunc
-	closed   atomic.Bool
 	accepted chan reactor.Accepted
 	failed   chan error     // failures after which Accept may be tried again
-	ended    chan struct{}  // closed when it may not, and what was accepted has been handed over
+	done     chan struct{}  // closed when it may not, and what was accepted has been handed over
 	err      error          // why; set by run before that
 	greeting sync.WaitGroup // connections that have not been handed over, nor given up; acceptAll counts them
 }
@@ -45,8 +43,8 @@ type netListener struct {
 // newNetListener returns a Listener for l, whose connections are x's. It owns l from then on.
 func newNetListener(l net.Listener, x *netSockets) *netListener {
 	ln := &netListener{
-		from: l, sockets: x,
-		accepted: make(chan reactor.Accepted), failed: make(chan error), ended: make(chan struct{}),
+		source: source{from: l}, sockets: x,
+		accepted: make(chan reactor.Accepted), failed: make(chan error), done: make(chan struct{}),
 	}
 	ln.ctx, ln.cancel = context.WithCancel(x.over)
 	go ln.run()
@@ -59,7 +57,7 @@ func (l *netListener) Accept() (reactor.Accepted, error) {
 		return a, nil
 	case err := <-l.failed:
 		return reactor.Accepted{}, err
-	case <-l.ended:
+	case <-l.done:
 	}
 	if l.closed.Load() {
 		return reactor.Accepted{}, reactor.ErrListenerClosed
@@ -71,10 +69,10 @@ func (l *netListener) Accept() (reactor.Accepted, error) {
 func (l *netListener) run() {
 	l.err = l.acceptAll()
 	if errors.Is(l.err, net.ErrClosed) {
-		l.err = reactor.ErrListenerClosed
+		l.closed.Store(true) // perhaps by its maker
 	}
 	l.greeting.Wait()
-	close(l.ended)
+	close(l.done)
 	l.cancel()
 }
 
@@ -156,20 +154,10 @@ func (l *netListener) peer(s *netSocket) (string, bool) {
 	return peer, stop()
 }
 
-// Close closes the net.Listener once, since not each allows for more, and leaves what has been accepted a little time.
+// Close leaves what has been accepted a little time.
 func (l *netListener) Close() error {
-	if l.closed.Swap(true) {
-		return nil
-	}
 	time.AfterFunc(netLastGreeting, l.cancel)
-	select {
-	case <-l.ended:
-		if errors.Is(l.err, reactor.ErrListenerClosed) { // its owner has closed it
-			return nil
-		}
-	default:
-	}
-	return closeFrom(l.from)
+	return l.source.Close()
 }
 
 // addrText is a's text, or none: connections that were made in memory may have no address.

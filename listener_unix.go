@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"sync/atomic"
 	"syscall"
 
 	"github.com/panjf2000/gnet/v2/pkg/socket"
@@ -26,10 +25,9 @@ var _ reactor.Listener = (*listener)(nil)
 // is a net.Conn, whose descriptor costs a dozen system calls until it is ours. So those that wait behind the first one
 // are accepted directly.
 type listener struct {
-	from    net.Listener
+	source
 	control syscall.RawConn // of from's descriptor
 	tcp     bool
-	closed  atomic.Bool
 	accept  func(uintptr) // acceptNext; kept, because a method value is allocated each time it is made
 
 	// The rest belongs to Accept.
@@ -48,7 +46,7 @@ type listener struct {
 // newListener returns a Listener for l, which must be a *net.TCPListener, a *net.UnixListener or a *unixListener. It owns
 // l from then on.
 func newListener(l net.Listener) (reactor.Listener, error) {
-	ln := &listener{from: l}
+	ln := &listener{source: source{from: l}}
 	var err error
 	inner := l
 	if u, ok := l.(*unixListener); ok {
@@ -119,7 +117,7 @@ func (l *listener) acceptFirst() (reactor.Accepted, error) {
 		switch {
 		case err == nil:
 			l.conn = c
-		case l.closed.Load() || errors.Is(err, net.ErrClosed):
+		case l.ended(err):
 			return reactor.Accepted{}, reactor.ErrListenerClosed
 		case passes(err):
 			return reactor.Accepted{}, &systemError{kind: reactor.ErrExhausted, cause: err}
@@ -159,13 +157,6 @@ func acceptError(err error) error {
 		return &systemError{kind: reactor.ErrExhausted, cause: os.NewSyscallError("accept", errno)}
 	}
 	return os.NewSyscallError("accept", err)
-}
-
-func (l *listener) Close() error {
-	if l.closed.Swap(true) {
-		return nil
-	}
-	return closeFrom(l.from)
 }
 
 // Keep-alive as the net package sets it.

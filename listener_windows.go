@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/windows"
@@ -21,17 +20,14 @@ var _ reactor.Listener = (*listener)(nil)
 // A listener accepts by the net package, which has the socket's options set. The net.Conn is kept with the socket, since
 // a handler that hijacks the connection is to have it. (It can't be made later: a socket is tied to one completion port
 // for its life, and so are its duplicates. Windows can untie it, Wine can't.)
-type listener struct {
-	from   net.Listener
-	closed atomic.Bool
-}
+type listener struct{ source }
 
 // newListener returns a Listener for l, which must be a *net.TCPListener or a *net.UnixListener. It owns l from then
 // on.
 func newListener(l net.Listener) (reactor.Listener, error) {
 	switch l.(type) {
 	case *net.TCPListener, *net.UnixListener:
-		return &listener{from: l}, nil
+		return &listener{source{from: l}}, nil
 	}
 	return nil, fmt.Errorf("waitress: %w: %T", errListenerKind, l)
 }
@@ -46,7 +42,7 @@ func (l *listener) Accept() (reactor.Accepted, error) {
 				return reactor.Accepted{FD: fd, Peer: addrText(c.RemoteAddr())}, nil
 			}
 			_ = c.Close() // it has failed already
-		case l.closed.Load() || errors.Is(err, net.ErrClosed):
+		case l.ended(err):
 			return reactor.Accepted{}, reactor.ErrListenerClosed
 		default:
 			if err := acceptError(err); err != nil {
@@ -68,11 +64,4 @@ func acceptError(err error) error {
 		return &systemError{kind: reactor.ErrExhausted, cause: err}
 	}
 	return err
-}
-
-func (l *listener) Close() error {
-	if l.closed.Swap(true) {
-		return nil
-	}
-	return closeFrom(l.from)
 }

@@ -7,7 +7,6 @@ package waitress
 import (
 	"errors"
 	"os"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -32,10 +31,7 @@ type poller struct {
 	kq     int
 	tokens tokenTable
 	wake   wakePipe
-
-	// open guards kq and the pipe against being closed under Add and Wake, which come from any goroutine.
-	open   sync.RWMutex
-	closed bool
+	open   gate // for kq and the pipe
 
 	list []kevent // loop only: what a Wait takes from the kqueue
 }
@@ -75,11 +71,10 @@ func (p *poller) change(changes []kevent) error {
 }
 
 func (p *poller) Add(fd reactor.FD, token reactor.Token) error {
-	p.open.RLock()
-	defer p.open.RUnlock()
-	if p.closed {
+	if !p.open.enter() {
 		return os.ErrClosed
 	}
+	defer p.open.leave()
 	p.tokens.add(int(fd), token)
 	var changes [2]kevent
 	changes[0].set(int(fd), filterRead, keventAdd|keventClear)
@@ -170,21 +165,17 @@ func (s *tokenSlot) translate(k *kevent) reactor.Ready {
 }
 
 func (p *poller) Wake() error {
-	p.open.RLock()
-	defer p.open.RUnlock()
-	if p.closed {
+	if !p.open.enter() {
 		return nil
 	}
+	defer p.open.leave()
 	return p.wake.wake()
 }
 
 func (p *poller) Close() error {
-	p.open.Lock()
-	defer p.open.Unlock()
-	if p.closed {
+	if !p.open.close() {
 		return os.ErrClosed
 	}
-	p.closed = true
 	p.wake.close()
 	if errno := sysClose(p.kq); errno != 0 {
 		return os.NewSyscallError("close", errno)

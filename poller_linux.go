@@ -28,9 +28,6 @@ const epollInterest = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOL
 // recomputed from a clock at every Wait and differ by microseconds; without slack each of them would set it anew.
 const deadlineSlack = time.Millisecond
 
-// longPast is a deadline that has passed at any time.
-var longPast = time.Unix(1, 0)
-
 // A parkState says whether a loop has to be roused to notice a wake-up.
 type parkState uint32
 
@@ -282,7 +279,7 @@ func (p *poller) Wake() error {
 			}
 		case parkWaiting:
 			if p.state.CompareAndSwap(uint32(state), uint32(parkRoused)) {
-				_ = p.file.SetReadDeadline(longPast) // fails after Close only
+				_ = p.file.SetReadDeadline(longAgo) // fails after Close only
 				return nil
 			}
 		case parkAsked, parkRoused:

@@ -47,9 +47,7 @@ type poller struct {
 	// woken is true from a Wake until the Wait that takes its packet from the port. Wakes in between are that one.
 	woken atomic.Bool
 
-	// open guards port against being closed under Wake and Add, which come from any goroutine.
-	open   sync.RWMutex
-	closed bool
+	open gate // for port
 
 	mu     sync.Mutex
 	live   map[*registration]struct{} // all that are registered or have polls out
@@ -119,11 +117,10 @@ func newPoller() (reactor.Poller, error) {
 }
 
 func (p *poller) Add(fd reactor.FD, token reactor.Token) error {
-	p.open.RLock()
-	defer p.open.RUnlock()
-	if p.closed {
+	if !p.open.enter() {
 		return os.ErrClosed
 	}
+	defer p.open.leave()
 	r := &registration{poller: p, fd: fd, token: token, base: sysBaseSocket(openedAt(fd).handle)}
 	for kind := range r.polls {
 		r.polls[kind].registration = r
@@ -304,12 +301,14 @@ func hangup(fd reactor.FD) error {
 		return nil
 	}
 	r := v.(*registration)
-	r.poller.open.RLock()
-	defer r.poller.open.RUnlock()
+	if !r.poller.open.enter() {
+		return nil
+	}
+	defer r.poller.open.leave()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	q := &r.polls[pollAborted]
-	if r.deleted || q.out || r.poller.closed {
+	if r.deleted || q.out {
 		return nil
 	}
 	overlapped := (*windows.Overlapped)(unsafe.Pointer(q))
@@ -430,21 +429,16 @@ func (p *poller) Wake() error {
 	if p.woken.Swap(true) {
 		return nil
 	}
-	p.open.RLock()
-	defer p.open.RUnlock()
-	if p.closed {
+	if !p.open.enter() {
 		return nil
 	}
+	defer p.open.leave()
 	return os.NewSyscallError("PostQueuedCompletionStatus", windows.PostQueuedCompletionStatus(p.port, 0, 0, nil))
 }
 
 // Close calls all polls back and takes their answers, since the kernel would write to their memory later.
 func (p *poller) Close() error {
-	p.open.Lock()
-	closed := p.closed
-	p.closed = true
-	p.open.Unlock()
-	if closed {
+	if !p.open.close() {
 		return os.ErrClosed
 	}
 	p.mu.Lock()

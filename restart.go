@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"time"
 )
 
 // Restart starts this program anew, by the name, arguments and environment that it was started with, and passes it the
@@ -77,7 +76,7 @@ func startAgain(ctx context.Context, listeners []inherited) (*os.Process, error)
 		return nil, err
 	}
 	_ = said.Close() // so that the end of the other process is the end of the pipe
-	stop := context.AfterFunc(ctx, func() { _ = ready.SetReadDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = ready.SetReadDeadline(longAgo) })
 	defer stop()
 	if _, err := io.ReadFull(ready, make([]byte, 1)); err != nil {
 		_ = c.Process.Kill() // it may have ended by itself

@@ -187,17 +187,6 @@ func socketError(call string, errno syscall.Errno) error {
 	return os.NewSyscallError(call, errno)
 }
 
-// errnoOf returns what package windows gave as an error: 0, or always an Errno.
-func errnoOf(err error) syscall.Errno {
-	if err == nil {
-		return 0
-	}
-	if errno, ok := errors.AsType[syscall.Errno](err); ok {
-		return errno
-	}
-	return windows.WSAEINVAL
-}
-
 // localAddr returns the address that fd is bound to, or nil if it has none.
 func localAddr(fd reactor.FD, _ string) net.Addr {
 	if s := openedAt(fd); s.conn != nil {

@@ -4,11 +4,7 @@
 
 package waitress
 
-import (
-	"errors"
-
-	"golang.org/x/sys/unix"
-)
+import "golang.org/x/sys/unix"
 
 // The sys_ files are the seam between the server and one Unix kernel: what poller_bsd*.go, socket_unix.go and
 // listener_unix.go ask of it goes through the functions below, and nothing else in them knows the system. A port to another
@@ -54,14 +50,3 @@ import (
 //	acceptInherits                    whether that has the TCP options of the socket that listened
 
 func sysShutdown(fd, how int) unix.Errno { return errnoOf(unix.Shutdown(fd, how)) }
-
-// errnoOf returns what package unix gave as an error: 0, or always an Errno.
-func errnoOf(err error) unix.Errno {
-	if err == nil {
-		return 0
-	}
-	if errno, ok := errors.AsType[unix.Errno](err); ok {
-		return errno
-	}
-	return unix.EINVAL
-}
