@@ -427,6 +427,40 @@ func TestIdle(t *testing.T) {
 	})
 }
 
+// TestReap: of the idle threads those stay that a load needs again and again, and a few for ever.
+func TestReap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newTest(t, Config{})
+		burst := func(n int) {
+			release := make(chan struct{})
+			for range n {
+				submit(t, d, func() { <-release })
+			}
+			synctest.Wait()
+			close(release)
+			synctest.Wait()
+		}
+		const need = 2 * idleKept
+		burst(3 * need)
+		for range 10 {
+			time.Sleep(reapEvery / 2)
+			burst(need)
+		}
+		if s := d.Stats(); s.Idle != need+idleKept || s.Threads != s.Idle || s.Started != 3*need {
+			t.Errorf("under a load that needs %d threads: %+v", need, s)
+		}
+		time.Sleep(2*reapEvery + 1)
+		synctest.Wait()
+		if s := d.Stats(); s.Idle != idleKept || s.Threads != idleKept {
+			t.Errorf("after it: %+v, want %d", s, idleKept)
+		}
+		if d.pool.reaping {
+			t.Error("the reaper goes on looking for nothing")
+		}
+		burst(need) // the stack is whole
+	})
+}
+
 // TestStress runs random mixes of tasks from several goroutines and counts that each ran exactly once.
 func TestStress(t *testing.T) {
 	for seed := range int64(12) {

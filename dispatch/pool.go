@@ -18,6 +18,12 @@ const (
 	// goroutine start a task, a fraction of what its blocking costs.
 	idlePerProc = 16
 
+	// idleKept is how many threads stay parked for ever, and how many more than the load has needed. The others end at the
+	// reaper's next look, which it takes at this interval while there are any: long enough to span the pauses within a
+	// load, and short enough that little is left of one.
+	idleKept  = 4
+	reapEvery = 20 * time.Millisecond
+
 	// depthInterval is the least time between two calls of Config.Depth.
 	depthInterval = time.Second
 )
@@ -47,6 +53,9 @@ type pool struct {
 	urgent    queue         // those that go before
 	idle      *thread       // the one that parked last is first: its stack and caches are warmest
 	idleCount int           //
+	idleLeast int           // the least idleCount since the reaper's last look
+	reaper    *time.Timer   // calls reap; nil before there was any need
+	reaping   bool          // it will
 	live      int           // threads in any condition
 	running   int           // threads inside a task
 	searching bool          // a thread is searching
@@ -156,6 +165,7 @@ func (p *pool) summon() (th *thread, start bool) {
 	if th = p.idle; th != nil {
 		p.idle, th.below = th.below, nil
 		p.idleCount--
+		p.idleLeast = min(p.idleLeast, p.idleCount)
 		p.searching = true
 		p.woken++
 		return th, false
@@ -235,12 +245,49 @@ func (p *pool) take(th *thread) (t Task, shed bool) {
 		}
 		th.below, p.idle = p.idle, th
 		p.idleCount++
+		if p.idleCount > idleKept && !p.reaping {
+			p.reapLater()
+		}
 		p.mu.Unlock()
 		if _, ok := <-th.wake; !ok {
 			return nil, false
 		}
 		p.mu.Lock()
 		p.searching = false
+	}
+}
+
+// reapLater makes the reaper look in a while. Under mu.
+func (p *pool) reapLater() {
+	p.reaping, p.idleLeast = true, p.idleCount
+	if p.reaper == nil {
+		p.reaper = time.AfterFunc(reapEvery, p.reap)
+	} else {
+		p.reaper.Reset(reapEvery)
+	}
+}
+
+// reap ends the threads that have been idle since its last look. They are at the bottom of the stack.
+func (p *pool) reap() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.reaping = false
+	if p.closed {
+		return
+	}
+	if surplus := p.idleLeast - idleKept; surplus > 0 {
+		last := p.idle
+		for range p.idleCount - surplus - 1 {
+			last = last.below
+		}
+		for th := last.below; th != nil; th = th.below {
+			close(th.wake)
+		}
+		last.below = nil
+		p.idleCount -= surplus
+	}
+	if p.idleCount > idleKept {
+		p.reapLater()
 	}
 }
 
@@ -294,6 +341,9 @@ func (p *pool) close(ctx context.Context) error {
 			close(th.wake)
 		}
 		p.idle, p.idleCount = nil, 0
+		if p.reaper != nil {
+			p.reaper.Stop()
+		}
 		if p.live == 0 {
 			close(p.ended)
 		}
