@@ -3,9 +3,12 @@
 package waitress
 
 import (
+	"context"
 	"errors"
 	"net"
+	"net/http"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -77,4 +80,39 @@ func TestListenBacklogTCP(t *testing.T) {
 		}
 		_ = closeAll(all)
 	}
+}
+
+// TestOriginalSocketOptions asks for the options that cannot be set: small answers leave at once, peers that are gone are found, and
+// an address can be had again at once.
+func TestOriginalSocketOptions(t *testing.T) {
+	want := func(c syscall.Conn, what string, level, option int) {
+		t.Helper()
+		raw, err := c.SyscallConn()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if err := onDescriptor(raw, func(fd uintptr) error {
+			n, err := unix.GetsockoptInt(int(fd), level, option)
+			if n == 0 {
+				t.Errorf("%s is not set", what)
+			}
+			return err
+		}); err != nil {
+			t.Error(err)
+		}
+	}
+	_, addrs := listenServe(t, &Server{
+		Listen: []string{"127.0.0.1:0"}, Handler: http.HandlerFunc(hello),
+		BaseContext: func(l net.Listener) context.Context {
+			want(l.(*net.TCPListener), "SO_REUSEADDR", unix.SOL_SOCKET, unix.SO_REUSEADDR)
+			return context.Background()
+		},
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			want(c.(syscall.Conn), "TCP_NODELAY", unix.IPPROTO_TCP, unix.TCP_NODELAY)
+			want(c.(syscall.Conn), "SO_KEEPALIVE", unix.SOL_SOCKET, unix.SO_KEEPALIVE)
+			return ctx
+		},
+	})
+	ask(t, addrs[0])
 }
