@@ -241,24 +241,41 @@ func TestOriginalSlowReader(t *testing.T) {
 	}
 }
 
-// TestOriginalValidation: settings that can't be are refused, and not found out later.
+// TestOriginalValidation has the rows of what it refuses, and what it should. What it refuses of sockets can't be said here (they are
+// net.Listeners), or makes sense (TCP and Unix sockets in one Listen); what no setting is, is for the compiler, or package adjust.
 func TestOriginalValidation(t *testing.T) {
-	for name, s := range map[string]*Server{
-		"threads=-1":            {Threads: -1},
-		"port=70000":            {Addr: "127.0.0.1:70000"},
-		"listen=''":             {Listen: []string{""}},
-		"unknown proxy header":  {TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, TrustedProxyHeaders: []string{"X-Real"}},
-		"Forwarded and others":  {TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, TrustedProxyHeaders: []string{"Forwarded", "X-Forwarded-For"}},
-		"trusted_proxy_count":   {TrustedProxyCount: 2},
-		"trusted_proxy_headers": {TrustedProxyHeaders: []string{"Forwarded"}},
+	local := []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+	for _, test := range []struct {
+		name string
+		s    *Server
+		says string
+	}{
+		{"host or port may not be set if listen is set", &Server{Addr: "127.0.0.1:0", Listen: []string{"127.0.0.1:0"}}, "only one of them"},
+		{"unix_socket may not be set if host or port is set", &Server{Addr: "127.0.0.1:0", Listen: []string{"unix:/x"}}, "only one of them"},
+		{"Invalid host/port specified", &Server{Listen: []string{"127.0.0.1:no-such-service"}}, "no-such-service"},
+		{"trusted_proxy_count has no meaning without setting trusted_proxy", &Server{TrustedProxyCount: 2}, "TrustedProxyCount"},
+		{"trusted_proxy_headers has no meaning without setting trusted_proxy", &Server{TrustedProxyHeaders: []string{"Forwarded"}}, "TrustedProxies"},
+		{"unknown trusted_proxy_headers value", &Server{TrustedProxies: local, TrustedProxyHeaders: []string{"X-Real"}}, "X-Real"},
+		{"mutually exclusive", &Server{TrustedProxies: local, TrustedProxyHeaders: []string{"Forwarded", "X-Forwarded-For"}}, "exclude each other"},
+		// It has no bounds.
+		{"threads=-1", &Server{Threads: -1}, "Threads is -1"},
+		{"port=70000", &Server{Addr: "127.0.0.1:70000"}, "70000"},
+		{"listen=''", &Server{Listen: []string{""}}, "missing port"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			if s.Addr == "" && s.Listen == nil {
-				s.Addr = "127.0.0.1:0"
+		t.Run(test.name, func(t *testing.T) {
+			if test.s.Addr == "" && test.s.Listen == nil {
+				test.s.Addr = "127.0.0.1:0"
 			}
-			if err := s.ListenAndServe(); err == nil || errors.Is(err, ErrServerClosed) {
-				t.Error(err)
+			if err := test.s.ListenAndServe(); err == nil || !strings.Contains(err.Error(), test.says) {
+				t.Errorf("the error is %v, want %q", err, test.says)
 			}
 		})
 	}
+	t.Run("The app was None", func(t *testing.T) { // net/http's routes are served then
+		c := serve(t, new(Server)).dial(t)
+		send(t, c, "GET /none HTTP/1.1\r\nHost: a\r\n\r\n")
+		if resp, _ := answer(t, bufio.NewReader(c)); resp.StatusCode != http.StatusNotFound {
+			t.Error(resp.Status)
+		}
+	})
 }
