@@ -4,6 +4,7 @@ package waitress
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,6 +60,93 @@ func TestProxies(t *testing.T) {
 			t.Errorf("logged %v", all)
 		}
 	})
+}
+
+// TestProxiesTask: a TaskHandler is told of the client what an http.Handler is, and so is the one that it leaves a request to.
+func TestProxiesTask(t *testing.T) {
+	const all = "X-Forwarded-For: 6.6.6.6, 192.0.2.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: shop.example\r\nx_forwarded_for: 7.7.7.7\r\nVia: a\r\n"
+	trusting := func(s *Server) {
+		s.TrustedProxies = loopback
+		s.TrustedProxyHeaders = []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port"}
+		s.TrustedProxyCount = 2
+	}
+	forwarded := func(s *Server) {
+		s.TrustedProxies = loopback
+		s.TrustedProxyHeaders = []string{"Forwarded"}
+	}
+	distrusting := func(s *Server) {
+		s.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+		s.TrustedProxyHeaders = []string{"Forwarded"}
+	}
+	for _, test := range []struct {
+		name           string
+		set            func(s *Server)
+		target, fields string
+	}{
+		{"nothing is said", func(*Server) {}, "/a", all},
+		{"all", trusting, "/a", all},
+		{"several lines", trusting, "/a", "X-Forwarded-For: 1.1.1.1\r\nVia: a\r\nX-FORWARDED-FOR: 192.0.2.1\r\nx-forwarded-for:192.0.2.2\r\nVia: b\r\n"},
+		{"a port", trusting, "/a", "X-Forwarded-Port: 8443\r\nX-Forwarded-Host: h\r\n"},
+		{"a host with a port", trusting, "/a", "X-Forwarded-Host: h:81\r\n"},
+		{"nothing", trusting, "/a", ""},
+		{"malformed", trusting, "/a", "X-Forwarded-Proto: a, b\r\n"},
+		{"Forwarded", forwarded, "/a", "Forwarded: for=6.6.6.6;proto=http, for=192.0.2.1;proto=https;host=h\r\n" + all},
+		{"not trusted", distrusting, "/a", all + "Forwarded: for=6.6.6.6\r\n"},
+		{"cleared", func(s *Server) { s.ClearUntrustedProxyHeaders = true }, "/a", all},
+		{"a scheme", func(s *Server) { s.URLScheme = "https" }, "/a", all},
+		{"a prefix", func(s *Server) { s.URLPrefix = "/app/" }, "/app/a", ""},
+		{"a prefix, and no more", func(s *Server) { s.URLPrefix = "app" }, "/app?q", ""},
+		{"a prefix, encoded", func(s *Server) { s.URLPrefix = "/app/x" }, "/%61pp/x/%2f/b?q", ""},
+		{"a prefix, and an encoded slash", func(s *Server) { s.URLPrefix = "/app" }, "/app%2fa", ""},
+		{"a prefix of a name", func(s *Server) { s.URLPrefix = "/app" }, "/apple", ""},
+		{"a part of a prefix", func(s *Server) { s.URLPrefix = "/app" }, "/ap", ""},
+		{"another path", func(s *Server) { s.URLPrefix = "/app" }, "/", ""},
+		{"a prefix, in absolute form", func(s *Server) { s.URLPrefix = "/app" }, "http://x/app/a", ""},
+		{"a prefix, and no path", func(s *Server) { s.URLPrefix = "/app" }, "http://x", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			say := func(remote, host, scheme, port, prefix, peer, path, query string, fields []string) string {
+				slices.Sort(fields)
+				return fmt.Sprintf("%s %s %s:%s prefix %q peer %s path %s?%s %q", remote, host, scheme, port, prefix, peer, path, query, fields)
+			}
+			ask := func(tasks TaskHandler) string {
+				s := &Server{TaskHandler: tasks, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					c := proxy.ClientOf(r)
+					var fields []string
+					for name, values := range r.Header {
+						for _, v := range values {
+							fields = append(fields, name+": "+v)
+						}
+					}
+					path := cmp.Or(r.URL.EscapedPath(), "/") // ServeMux would send it there
+					_, _ = io.WriteString(w, say(r.RemoteAddr, r.Host, c.Scheme, c.Port, c.Prefix, c.Peer, path, r.URL.RawQuery, fields))
+				})}
+				test.set(s)
+				c := serve(t, s).dial(t)
+				send(t, c, "GET "+test.target+" HTTP/1.1\r\nHost: x\r\n"+test.fields+"\r\n")
+				resp, body := answer(t, bufio.NewReader(c))
+				return fmt.Sprint(resp.StatusCode, " ", strings.ReplaceAll(body, c.LocalAddr().String(), "OWN"))
+			}
+			want := ask(nil)
+			task := ask(TaskFunc(func(task Task) {
+				var fields []string
+				for name, value := range task.Headers() {
+					if string(name) != "Host" {
+						fields = append(fields, http.CanonicalHeaderKey(string(name))+": "+string(value))
+					}
+				}
+				text := say(task.RemoteAddr(), string(task.Host()), task.Scheme(), task.Port(), task.Prefix(), task.Peer(),
+					string(task.Path()), string(task.Query()), fields)
+				task.AnswerString(200, ContentTypeText, text)
+			}))
+			if task != want {
+				t.Errorf("the task got\n%s\nwant\n%s", task, want)
+			}
+			if declined := ask(TaskFunc(Task.Decline)); declined != want {
+				t.Errorf("after a task that declined\n%s\nwant\n%s", declined, want)
+			}
+		})
+	}
 }
 
 // TestProxiesUntrusted: fields of others are removed, and that is told if it is asked for.

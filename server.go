@@ -55,9 +55,7 @@ type Server struct {
 	// Handler answers the requests. Default: http.DefaultServeMux.
 	Handler http.Handler
 
-	// TaskHandler, if set, gets every request first, and leaves to Handler what it declines (Task.Decline). It sees requests
-	// as they came: what TrustedProxies and URLPrefix change is changed for Handler, and Urgent is not asked about requests
-	// that wait for the TaskHandler. Default: none.
+	// TaskHandler, if set, gets every request first, and leaves to Handler what it declines (Task.Decline). Default: none.
 	TaskHandler TaskHandler
 
 	// Where it listens.
@@ -87,8 +85,8 @@ type Server struct {
 
 	// TrustedProxies are the addresses of the proxies in front of the server, which are believed what they say of their
 	// clients: by header fields, TrustedProxyHeaders, or by ProxyProtocol. Handlers then find the client's address in
-	// Request.RemoteAddr and the host that it asked for in Request.Host; proxy.ClientOf tells scheme and port. What a trusted
-	// proxy sends and makes no sense is answered with 400. Header fields that nobody vouches for are removed. Default: none.
+	// Request.RemoteAddr and the host that it asked for in Request.Host; proxy.ClientOf tells scheme and port, as the methods of
+	// these names do of a Task. What a trusted proxy sends and makes no sense is answered with 400. Header fields that nobody vouches for are removed. Default: none.
 	TrustedProxies []netip.Prefix
 
 	// TrustUnixProxies: peers that come by a Unix socket are trusted proxies too.
@@ -115,11 +113,11 @@ type Server struct {
 	ProxyProtocol bool
 
 	// URLPrefix is where a proxy has put the server, "/app": it is taken off the path of requests that begin with it, and
-	// told by proxy.ClientOf. Default: none.
+	// told by proxy.ClientOf, or Task.Prefix. Default: none.
 	URLPrefix string
 
 	// URLScheme is the scheme by which clients reach the server through a proxy that does not tell, "http" or "https":
-	// proxy.ClientOf tells it. Default: that of the connection.
+	// proxy.ClientOf tells it, or Task.Scheme. Default: that of the connection.
 	URLScheme string
 
 	// Timeouts.
@@ -245,13 +243,18 @@ type Server struct {
 	// number, such as health checks. It is called on the event loops, and must not wait or keep the request. Default: none.
 	Urgent func(*http.Request) bool
 
+	// UrgentTask is Urgent in a Server with a TaskHandler. The Task may only be asked, for what it says of its request; the
+	// TaskHandler gets another one. Default: none.
+	UrgentTask func(Task) bool
+
 	// Loops is the number of event loops. Default: one per GOMAXPROCS.
 	Loops int
 
 	// What it says.
 
-	// AccessLog gets a line for each request that the Handler has served, a second later at most, and all of them by the end
-	// of Shutdown or Close. What can't be written is lost, and told to the Logger. Default: none.
+	// AccessLog gets a line for each request that was answered, by a handler or by the server itself, or was suspended until its
+	// client went; a second later at most, and all of them by the end of Shutdown or Close. Of a request that was refused for its
+	// form the line has what is known of it. What can't be written is lost, and told to the Logger. Default: none.
 	AccessLog io.Writer
 
 	// AccessLogFormat is "combined", the lines that most web servers write, with the seconds that the handler took behind
@@ -261,7 +264,8 @@ type Server struct {
 	// AccessLogSample is how many requests there are to a line: 100 writes each hundredth. Default: 1.
 	AccessLogSample int
 
-	// SlowRequest is how long the Handler may take before its request is told to the Logger, as a warning. Default: any time.
+	// SlowRequest is how long a handler may take, or a suspended request until it is answered, before that is told to the Logger,
+	// as a warning. Default: any time.
 	SlowRequest time.Duration
 
 	// Ident is the value of the Server field in answers. Default: none is sent.
@@ -410,11 +414,18 @@ func (s *Server) start() error {
 	if handler == nil {
 		handler = http.DefaultServeMux
 	}
+	// It is what is outermost, so that it sees whatever is answered; the client's address is in the request by the time it looks.
+	logged := proxy.Handler(handler, proxies)
+	var served func(http1.Report)
+	if l := s.startLog(r); l != nil {
+		logged, served = l.Handler(logged), logReports(l)
+	}
+	clients, prefix := taskProxies(proxies)
 	if s.BufferMemory > 0 {
 		r.memory = reactor.NewMemory(s.BufferMemory)
 	}
 	r.http = http1.New(http1.Config{
-		Handler:        s.logged(proxy.Handler(handler, proxies), r),
+		Handler:        logged,
 		TaskHandler:    s.TaskHandler,
 		Dispatcher:     r.dispatcher,
 		Limits:         httpparse.Limits{RequestLine: s.MaxRequestLine, HeadBytes: s.MaxHeaderBytes, Headers: s.MaxHeaders},
@@ -432,6 +443,10 @@ func (s *Server) start() error {
 		Memory:         r.memory,
 		Ident:          s.Ident,
 		Urgent:         s.Urgent,
+		UrgentTask:     s.UrgentTask,
+		Served:         served,
+		Proxies:        clients,
+		Prefix:         prefix,
 		ThreadCPU:      threadCPU,
 		GeneralOptions: !s.DisableGeneralOptionsHandler,
 		HTTPServer:     s.asHTTPServer(handler),

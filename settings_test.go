@@ -149,6 +149,67 @@ func TestAccessLog(t *testing.T) {
 	})
 }
 
+// TestAccessLogOthers: what no http.Handler has served has its line too, in both formats, and what was slow of it is told.
+func TestAccessLogOthers(t *testing.T) {
+	for _, format := range []string{"combined", "json"} {
+		core, logged := observer.New(zapcore.WarnLevel)
+		out := new(lineBuffer)
+		s := &Server{
+			AccessLog: out, AccessLogFormat: format, SlowRequest: time.Millisecond, Logger: zap.New(core), Handler: http.HandlerFunc(hello),
+			TrustedProxies: loopback, TrustedProxyHeaders: []string{"X-Forwarded-For"},
+			TaskHandler: TaskFunc(func(task Task) {
+				for began := time.Now(); string(task.Path()) == "/slow" && time.Since(began) < time.Millisecond; {
+					runtime.Gosched()
+				}
+				if string(task.Path()) == "/declined" {
+					task.Decline()
+					return
+				}
+				task.AnswerString(200, ContentTypeText, "task")
+			}),
+		}
+		ts := serve(t, s)
+		c := ts.dial(t)
+		r := bufio.NewReader(c)
+		const fields = " HTTP/1.1\r\nHost: x\r\nUser-Agent: \"u\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n"
+		for _, target := range []string{"/task", "/slow", "/declined"} {
+			send(t, c, "GET "+target+fields)
+			answer(t, r)
+		}
+		send(t, c, "GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: bad\r\n\r\n")
+		answer(t, r)
+		send(t, c, "GET /no\tsuch\"thing\r\n\r\n")
+		answer(t, r)
+		if err := s.Shutdown(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		want := []string{
+			`192.0.2.1 "GET /task HTTP/1.1" 200 4 "-" "\"u"`, `192.0.2.1 "GET /slow HTTP/1.1" 200 4 "-" "\"u"`,
+			`192.0.2.1 "GET /declined HTTP/1.1" 200 13 "-" "\"u"`, `127.0.0.1 "GET / HTTP/1.1" 400 `, `127.0.0.1 "GET /no\x09such\"thing" 400 `,
+		}
+		if format == "json" {
+			want = []string{
+				`"192.0.2.1:0" "method":"GET","host":"x","uri":"/task","proto":"HTTP/1.1","status":200,"bytes":4,`, `"192.0.2.1:0" "method":"GET","host":"x","uri":"/slow"`,
+				`"192.0.2.1:0" "method":"GET","host":"x","uri":"/declined","proto":"HTTP/1.1","status":200,"bytes":13,`, `"127.0.0.1: "status":400`,
+				`"127.0.0.1: "method":"GET","host":"","uri":"/no\u0009such\u0022thing","proto":"","status":400,`,
+			}
+		}
+		lines := out.lines()
+		if len(lines) != len(want) {
+			t.Fatalf("%q", lines)
+		}
+		for i, line := range lines {
+			if client, rest, _ := strings.Cut(want[i], " "); !strings.Contains(line, client) || !strings.Contains(line, rest) {
+				t.Errorf("%s\nwant %s", line, want[i])
+			}
+		}
+		all := logged.FilterMessage("slow request").FilterField(zap.String("uri", "/slow")).All()
+		if len(all) != 1 || all[0].ContextMap()["client"] != "192.0.2.1:0" {
+			t.Errorf("logged %v", logged.All())
+		}
+	}
+}
+
 // TestAccessLogClose: Close writes the lines of the requests that are done.
 func TestAccessLogClose(t *testing.T) {
 	out := new(lineBuffer)

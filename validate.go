@@ -3,6 +3,7 @@
 package waitress
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -35,6 +36,12 @@ func (s *Server) Validate() error {
 		if err != nil {
 			return fmt.Errorf("waitress: %w", err)
 		}
+	}
+	switch {
+	case s.Urgent != nil && s.TaskHandler != nil:
+		return errors.New("waitress: Urgent is set, and TaskHandler too, which gets every request first: UrgentTask is what is asked then")
+	case s.UrgentTask != nil && s.TaskHandler == nil:
+		return errors.New("waitress: UrgentTask is set: it has no meaning without TaskHandler")
 	}
 	proxies := s.proxies(nil)
 	if err := proxies.Validate(s.ProxyProtocol); err != nil {

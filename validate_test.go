@@ -3,6 +3,7 @@
 package waitress
 
 import (
+	"net/http"
 	"net/netip"
 	"os"
 	"reflect"
@@ -91,6 +92,18 @@ func TestValidate(t *testing.T) {
 			if !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: the error %q does not say %q", test.field, err, want)
 			}
+		}
+	}
+}
+
+// TestValidateUrgent: nobody would be asked.
+func TestValidateUrgent(t *testing.T) {
+	for _, s := range []*Server{
+		{Urgent: func(*http.Request) bool { return true }, TaskHandler: TaskFunc(Task.Decline)},
+		{UrgentTask: func(Task) bool { return true }},
+	} {
+		if err := s.Validate(); err == nil || !strings.Contains(err.Error(), "UrgentTask") || !strings.Contains(err.Error(), "TaskHandler") {
+			t.Errorf("got %v", err)
 		}
 	}
 }

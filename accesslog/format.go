@@ -3,7 +3,6 @@
 package accesslog
 
 import (
-	"net/http"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -34,17 +33,22 @@ func (c *clock) at(t time.Time) *second {
 //
 //	192.0.2.1 - - [22/Nov/2026:16:19:10 +0000] "GET / HTTP/1.1" 200 13 "-" "curl/8.5.0" 0.000123
 //
-// The status is "-" where there was none. Whatever a client can choose comes in quotes, or can't hold blanks.
-func appendCombined(b []byte, c *clock, r *http.Request, x *Result) []byte {
-	b = appendPlain(b, hostOf(r.RemoteAddr))
+// The status is "-" where there was none, and so is the request where nothing of it is known. Whatever a client can choose
+// comes in quotes, or can't hold blanks.
+func appendCombined(b []byte, c *clock, x *Entry) []byte {
+	b = appendPlain(b, hostOf(x.Client))
 	b = append(b, " - - ["...)
 	b = append(b, c.at(x.Start).combined...)
 	b = append(b, `] "`...)
-	b = appendEscaped(b, r.Method, '"')
-	b = append(b, ' ')
-	b = appendEscaped(b, r.RequestURI, '"')
-	b = append(b, ' ')
-	b = appendEscaped(b, r.Proto, '"')
+	b = appendOptional(b, x.Method)
+	if x.URI != "" || x.Proto != "" {
+		b = append(b, ' ')
+		b = appendEscaped(b, x.URI, '"')
+	}
+	if x.Proto != "" {
+		b = append(b, ' ')
+		b = appendEscaped(b, x.Proto, '"')
+	}
 	b = append(b, `" `...)
 	if x.Status == 0 {
 		b = append(b, '-')
@@ -54,9 +58,9 @@ func appendCombined(b []byte, c *clock, r *http.Request, x *Result) []byte {
 	b = append(b, ' ')
 	b = strconv.AppendInt(b, x.Bytes, 10)
 	b = append(b, ` "`...)
-	b = appendOptional(b, first(r.Header["Referer"]))
+	b = appendOptional(b, x.Referer)
 	b = append(b, `" "`...)
-	b = appendOptional(b, first(r.Header["User-Agent"]))
+	b = appendOptional(b, x.Agent)
 	b = append(b, `" `...)
 	b = appendSeconds(b, x.Duration)
 	return append(b, '\n')
@@ -141,32 +145,32 @@ func appendDigits(b []byte, n, top int) []byte {
 }
 
 // appendJSON appends a line that is a JSON object.
-func appendJSON(b []byte, c *clock, r *http.Request, x *Result) []byte {
+func appendJSON(b []byte, c *clock, x *Entry) []byte {
 	b = append(b, `{"time":"`...)
 	b = append(b, c.at(x.Start).rfc3339...)
 	b = append(b, '.')
 	b = appendDigits(b, x.Start.Nanosecond()/1e6, 100)
 	b = append(b, `Z","client":`...)
-	b = appendString(b, r.RemoteAddr)
+	b = appendString(b, x.Client)
 	b = append(b, `,"method":`...)
-	b = appendString(b, r.Method)
+	b = appendString(b, x.Method)
 	b = append(b, `,"host":`...)
-	b = appendString(b, r.Host)
+	b = appendString(b, x.Host)
 	b = append(b, `,"uri":`...)
-	b = appendString(b, r.RequestURI)
+	b = appendString(b, x.URI)
 	b = append(b, `,"proto":`...)
-	b = appendString(b, r.Proto)
+	b = appendString(b, x.Proto)
 	b = append(b, `,"status":`...)
 	b = strconv.AppendInt(b, int64(x.Status), 10)
 	b = append(b, `,"bytes":`...)
 	b = strconv.AppendInt(b, x.Bytes, 10)
 	b = append(b, `,"seconds":`...)
 	b = appendSeconds(b, x.Duration)
-	if v := first(r.Header["Referer"]); v != "" {
-		b = appendString(append(b, `,"referer":`...), v)
+	if x.Referer != "" {
+		b = appendString(append(b, `,"referer":`...), x.Referer)
 	}
-	if v := first(r.Header["User-Agent"]); v != "" {
-		b = appendString(append(b, `,"agent":`...), v)
+	if x.Agent != "" {
+		b = appendString(append(b, `,"agent":`...), x.Agent)
 	}
 	if x.Hijacked {
 		b = append(b, `,"hijacked":true`...)

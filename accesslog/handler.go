@@ -24,7 +24,19 @@ type Config struct {
 
 	// Slow is how long a request may take before SlowFunc is told of it. 0: any time.
 	Slow     time.Duration
-	SlowFunc func(*http.Request, Result)
+	SlowFunc func(Entry)
+}
+
+// An Entry is what is logged of a request. A text that is not known is "".
+type Entry struct {
+	Client  string // "IP:port"
+	Method  string
+	URI     string // as it was sent
+	Proto   string // "HTTP/1.1"
+	Host    string
+	Referer string
+	Agent   string // User-Agent
+	Result
 }
 
 // A Result is how a request ended.
@@ -37,18 +49,42 @@ type Result struct {
 	Panicked bool          // it panicked, or ended its goroutine
 }
 
-type handler struct {
-	next   http.Handler
-	config Config
+// A Logger logs as a Config says. Any goroutine may use it.
+type Logger struct {
+	config Config // immutable
 	count  atomic.Uint64
 	clock  clock
 }
 
-// Handler returns a handler that has next serve the requests, and logs them as c says. It reads what it logs of the
-// request when next has returned: the client's address is the one that next, or what it calls, has put in place.
-func Handler(next http.Handler, c Config) http.Handler {
-	return &handler{next: next, config: c}
+// NewLogger returns a Logger for c.
+func NewLogger(c Config) *Logger { return &Logger{config: c} }
+
+// Log logs one request: for those that no http.Handler has served. The texts are not kept, but may be by Config.SlowFunc.
+func (l *Logger) Log(e *Entry) {
+	if n := l.config.Sample; l.config.Log != nil && (n <= 1 || l.count.Add(1)%uint64(n) == 0) {
+		var line [512]byte // most lines fit
+		if l.config.JSON {
+			l.config.Log.add(appendJSON(line[:0], &l.clock, e))
+		} else {
+			l.config.Log.add(appendCombined(line[:0], &l.clock, e))
+		}
+	}
+	if l.config.Slow > 0 && e.Duration >= l.config.Slow {
+		l.config.SlowFunc(*e)
+	}
 }
+
+type handler struct {
+	next http.Handler
+	*Logger
+}
+
+// Handler returns a handler that has next serve the requests, and logs them. It reads what it logs of the request when next has
+// returned: the client's address is the one that next, or what it calls, has put in place.
+func (l *Logger) Handler(next http.Handler) http.Handler { return &handler{next, l} }
+
+// Handler is NewLogger(c).Handler(next).
+func Handler(next http.Handler, c Config) http.Handler { return NewLogger(c).Handler(next) }
 
 // ServeHTTP implements http.Handler.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -59,24 +95,18 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *handler) done(x *writer, r *http.Request) {
-	result := Result{
-		Start: x.start, Duration: time.Since(x.start), Status: x.status, Bytes: x.bytes,
-		Hijacked: x.hijacked, Panicked: !x.returned,
+	e := Entry{
+		Client: r.RemoteAddr, Method: r.Method, URI: r.RequestURI, Proto: r.Proto, Host: r.Host,
+		Referer: first(r.Header["Referer"]), Agent: first(r.Header["User-Agent"]),
+		Result: Result{
+			Start: x.start, Duration: time.Since(x.start), Status: x.status, Bytes: x.bytes,
+			Hijacked: x.hijacked, Panicked: !x.returned,
+		},
 	}
-	if result.Status == 0 && !result.Hijacked && !result.Panicked {
-		result.Status = http.StatusOK // a handler that says nothing says that
+	if e.Status == 0 && !e.Hijacked && !e.Panicked {
+		e.Status = http.StatusOK // a handler that says nothing says that
 	}
-	if n := h.config.Sample; h.config.Log != nil && (n <= 1 || h.count.Add(1)%uint64(n) == 0) {
-		var line [512]byte // most lines fit
-		if h.config.JSON {
-			h.config.Log.add(appendJSON(line[:0], &h.clock, r, &result))
-		} else {
-			h.config.Log.add(appendCombined(line[:0], &h.clock, r, &result))
-		}
-	}
-	if h.config.Slow > 0 && result.Duration >= h.config.Slow {
-		h.config.SlowFunc(r, result)
-	}
+	h.Log(&e)
 }
 
 // A writer is the http.ResponseWriter that the handler gets. As any, it is for one goroutine at a time.

@@ -119,15 +119,16 @@ func FuzzLine(f *testing.F) {
 	f.Add("/", "agent")
 	f.Add("/\"\\\n", "\xff\u2028\x00")
 	f.Fuzz(func(t *testing.T, uri, agent string) {
-		r := &http.Request{Method: "GET", RequestURI: uri, Proto: "HTTP/1.1", RemoteAddr: "1.2.3.4:5", Header: http.Header{"User-Agent": {agent}}}
 		var c clock
-		x := &Result{Start: time.Unix(1, 0), Status: 200}
-		line := appendCombined(nil, &c, r, x)
+		x := &Entry{
+			Client: "1.2.3.4:5", Method: "GET", URI: uri, Proto: "HTTP/1.1", Agent: agent, Result: Result{Start: time.Unix(1, 0), Status: 200},
+		}
+		line := appendCombined(nil, &c, x)
 		if !combinedLine.Match(line) {
 			t.Errorf("%q", line)
 		}
 		var got struct{ URI, Agent string }
-		line = appendJSON(nil, &c, r, x)
+		line = appendJSON(nil, &c, x)
 		if err := json.Unmarshal(line, &got); err != nil || bytes.Count(line, []byte("\n")) != 1 {
 			t.Fatalf("%v: %q", err, line)
 		}
@@ -135,6 +136,25 @@ func FuzzLine(f *testing.F) {
 			t.Errorf("%q is %q", uri, got.URI)
 		}
 	})
+}
+
+// TestUnknown: of a request that is not known as a whole the line says what is.
+func TestUnknown(t *testing.T) {
+	for _, test := range []struct{ method, uri, proto, want string }{
+		{"", "", "", `"-"`},
+		{"GET", "", "", `"GET"`},
+		{"GET", "/a", "", `"GET /a"`},
+		{"GET", "", "/a HTTP/1.1", `"GET  /a HTTP/1.1"`},
+		{"\x16\x03", "\"", "", `"\x16\x03 \""`},
+	} {
+		var out bytes.Buffer
+		log := NewLog(&out, nil)
+		NewLogger(Config{Log: log}).Log(&Entry{Client: "192.0.2.1:80", Method: test.method, URI: test.uri, Proto: test.proto, Result: Result{Status: 400, Bytes: 7}})
+		log.Close()
+		if !strings.Contains(out.String(), "] "+test.want+` 400 7 "-" "-" 0.000000`+"\n") {
+			t.Errorf("%q: got %s", test, out.String())
+		}
+	}
 }
 
 func TestSample(t *testing.T) {
@@ -158,7 +178,7 @@ func TestSlow(t *testing.T) {
 			if r.URL.Path == "/slow" {
 				time.Sleep(2 * time.Second)
 			}
-		}), Config{Slow: time.Second, SlowFunc: func(_ *http.Request, x Result) { told = append(told, x.Duration) }})
+		}), Config{Slow: time.Second, SlowFunc: func(x Entry) { told = append(told, x.Duration) }})
 		for _, path := range []string{"/", "/slow", "/"} {
 			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, path, nil))
 		}
@@ -288,7 +308,7 @@ func BenchmarkHandler(b *testing.B) {
 		h    http.Handler
 	}{
 		{"none", app},
-		{"slow only", Handler(app, Config{Slow: time.Minute, SlowFunc: func(*http.Request, Result) {}})},
+		{"slow only", Handler(app, Config{Slow: time.Minute, SlowFunc: func(Entry) {}})},
 		{"combined", Handler(app, Config{Log: NewLog(io.Discard, nil)})},
 		{"json", Handler(app, Config{Log: NewLog(io.Discard, nil), JSON: true})},
 		{"one in 100", Handler(app, Config{Log: NewLog(io.Discard, nil), Sample: 100})},

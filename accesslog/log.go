@@ -6,8 +6,8 @@
 // the deadlines of http.ResponseController are passed on. Lines are collected in memory and written a second later, or
 // sooner if they are many, so that a request costs no system call of its own.
 //
-// The package does not rotate files; what is written to can. It does not know the requests that a server answers without a
-// handler, such as malformed ones.
+// The package does not rotate files; what is written to can. Of the requests that a server answers without an http.Handler, such
+// as malformed ones, it knows what Logger.Log is told.
 package accesslog
 
 import (

@@ -763,10 +763,24 @@ func (ch *channel) submit() error {
 	c := &ch.server().config
 	ch.x.native.keepText()
 	ch.own()
-	if s := ch.x.slab; s != nil && c.Urgent != nil && c.Urgent(&s.request) {
+	if ch.urgent() {
 		return c.Dispatcher.SubmitUrgent(ch)
 	}
 	return c.Dispatcher.Submit(ch)
+}
+
+// urgent asks whether the request goes before all others.
+func (ch *channel) urgent() bool {
+	c, x := &ch.server().config, ch.x
+	switch {
+	case x.slab != nil:
+		return c.Urgent != nil && c.Urgent(&x.slab.request)
+	case c.UrgentTask == nil:
+		return false
+	}
+	n := &x.native
+	defer n.end() // the TaskHandler gets another one
+	return c.UrgentTask(Task{x, n.gen.Load()})
 }
 
 // Shed implements dispatch.Task: the request has waited for too long.
@@ -790,9 +804,10 @@ func (ch *channel) serve() bool {
 	if ch.HalfClosed() && (ch.Over() || quiet && ch.Gone()) {
 		s.ctx.peerGone()
 	}
-	handler := ch.server().config.Handler
-	if ch.server().config.GeneralOptions && s.request.RequestURI == "*" && s.request.Method == http.MethodOptions {
-		handler = http.HandlerFunc(generalOptions)
+	c := &ch.server().config
+	handler, own := c.Handler, x.refused
+	if c.GeneralOptions && s.request.RequestURI == "*" && s.request.Method == http.MethodOptions {
+		handler, own = http.HandlerFunc(generalOptions), true
 	}
 	if x.refused {
 		busy(&s.writer)
@@ -808,6 +823,9 @@ func (ch *channel) serve() bool {
 	ch.ctx.Store(nil)
 	s.ctx.cancel(context.Canceled)
 	x.response.finish()
+	if own && c.Served != nil {
+		ch.tell(ch.requestReport(&s.request), time.Time{}, x.response.status, x.response.written)
+	}
 	return true
 }
 
@@ -1072,6 +1090,7 @@ func (ch *channel) Panicked(v any, stack []byte) {
 	}
 	x := ch.x
 	if x.native.on {
+		ch.tellTask(true)
 		x.native.abandon()
 	} else {
 		x.slab.writer.letGo()

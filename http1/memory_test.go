@@ -156,8 +156,12 @@ func TestMemoryFull(t *testing.T) {
 		synctest.Wait()
 		others := memory.Get(1 << 20) // all that there is, and what has been let in is beyond it
 		for _, test := range []struct{ raw, status string }{
-			{get, "200"}, {strings.Repeat(get, 20), "200"}, {post10, "503"}, {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", "503"},
-			{"GET / HTTP/1.1\r\nHost: ", "503"}, {"\r\n", ""},
+			{get, "200"},
+			{strings.Repeat(get, 20), "200"},
+			{post10, "503"},
+			{"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", "503"},
+			{"GET / HTTP/1.1\r\nHost: ", "503"},
+			{"\r\n", ""},
 		} {
 			c, tap := s.send(test.raw)
 			synctest.Wait()

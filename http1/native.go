@@ -40,6 +40,9 @@ type native struct {
 	body       body
 	decoder    chunkedDecoder // body's, where it is chunked
 	ctx        *requestContext
+	start      time.Time // when the handler began, if anybody is to be told
+	skip       int       // how much of the path is Config.Prefix
+	client     Client    // what proxies tell of the request's client
 
 	fields   []byte      // of the answer: the handler's field lines
 	special  fieldSet    // which of fieldSet's are in there
@@ -92,6 +95,11 @@ func (ch *channel) beginTask(size int) error {
 		n.body.startTask(ch, head, &n.decoder)
 		x.body = &n.body
 	}
+	if c := &ch.server().config; c.Prefix != "" || c.Proxies != nil {
+		n.skip = 0
+		n.skip = n.prefixed(c.Prefix)
+		n.findClient()
+	}
 	return nil
 }
 
@@ -132,6 +140,9 @@ func (n *native) keepText() {
 func (ch *channel) serveTask() bool {
 	x := ch.x
 	n := &x.native
+	if !n.resumed && ch.server().config.Served != nil {
+		n.start = time.Now()
+	}
 	ch.call(nil)
 	switch {
 	case n.declined:
@@ -144,6 +155,7 @@ func (ch *channel) serveTask() bool {
 	if r := &x.response; !r.done || r.chunking { // else Answer has done it all
 		r.finish()
 	}
+	ch.tellTask(false)
 	return true
 }
 
@@ -153,6 +165,10 @@ func (n *native) call() {
 	if f := n.run; f != nil {
 		n.run = nil
 		f(t)
+		return
+	}
+	if n.client.malformed != "" {
+		n.refuseClient(t)
 		return
 	}
 	n.channel().server().config.TaskHandler.ServeTask(t)

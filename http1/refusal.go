@@ -51,9 +51,11 @@ func (ch *channel) refuse(t *reactor.Turn, err error) want {
 	p = append(p, "Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: "...)
 	p = strconv.AppendInt(p, int64(len(text)), 10)
 	p = append(p, "\r\n\r\n"...)
-	if !ch.isHead() {
-		p = append(p, text...)
+	if ch.isHead() {
+		text = ""
 	}
+	p = append(p, text...)
+	ch.tellRefused(refusal.Status, len(text))
 	if err = ch.flush(t); err == nil {
 		err = ch.Conn.Write(t, p)
 	}

@@ -56,6 +56,18 @@ type Config struct {
 	// Urgent says which requests go before all others that wait for a thread, and are never refused for their number. nil: none.
 	Urgent func(*http.Request) bool
 
+	// UrgentTask is Urgent for requests that wait for the TaskHandler.
+	UrgentTask func(Task) bool
+
+	// Served is told of each request that the Handler has not got: those that the TaskHandler has served, and those that were
+	// refused. It is called where they were answered, also by the loops. nil: nobody is told.
+	Served func(Report)
+
+	// Prefix is taken off the paths that TaskHandlers see, if they begin with it: "/app", or "". Proxies are what is to be
+	// believed of their clients, or nil.
+	Prefix  string
+	Proxies *Proxies
+
 	// GeneralOptions: the server answers "OPTIONS *" itself, as net/http does.
 	GeneralOptions bool
 

@@ -51,7 +51,11 @@ type Suspension struct {
 	minor      uint8
 	keepAlive  bool
 	wantsClose bool
-	head       *httpparse.Head // nil when forgotten, or kept
+	forgotten  bool            // nobody may ask for the head any more
+	start      time.Time       // as native's, and the following
+	skip       int             //
+	client     Client          //
+	head       *httpparse.Head // nil when forgotten and nobody is to be told, or kept
 	text       []byte
 	content    []byte
 }
@@ -115,7 +119,7 @@ func (s *Suspension) Resume(f func(Task)) bool {
 }
 
 // Forget says that the function that resumes the request needs nothing of it but to answer: the copy of its head is spared. It
-// has to be called before ServeTask returns.
+// has to be called before ServeTask returns. Where each request is to be logged it is not spared.
 func (s *Suspension) Forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -218,6 +222,7 @@ func (s *Suspension) peerGone() {
 	if ctx != nil {
 		ctx.cancel(context.Canceled)
 	}
+	ch.tellGone(s)
 	ch.Unpark()
 	ch.ctx.Store(nil)
 	ch.suspended.Store(nil)
@@ -293,6 +298,7 @@ func (ch *channel) park(t *reactor.Turn) want {
 		r.err = ch.flush(x.onLoop())
 	}
 	if r.err != nil {
+		ch.tellTask(false)
 		n.wait = nil
 		s.drop()
 		return wantClose
@@ -314,7 +320,9 @@ func (ch *channel) park(t *reactor.Turn) want {
 		r.give()
 	} else {
 		s.method, s.minor, s.keepAlive, s.wantsClose = n.method, n.minor, n.keepAlive, n.wantsClose
-		if !forget && !n.forgotten {
+		s.forgotten = forget || n.forgotten
+		s.start, s.skip, s.client = n.start, n.skip, n.client
+		if !s.forgotten || ch.server().config.Served != nil {
 			s.keep(n)
 		}
 		n.letGo()
@@ -391,9 +399,9 @@ func (ch *channel) restore() {
 		n.on = true
 		n.method, n.minor, n.keepAlive, n.wantsClose = s.method, s.minor, s.keepAlive, s.wantsClose
 		n.head, n.text, n.content, n.textKept = s.head, s.text, s.content, true
-		n.forgotten = s.head == nil
+		n.forgotten, n.start, n.skip, n.client = s.forgotten, s.start, s.skip, s.client
 		n.length = 0
-		if s.head != nil {
+		if !s.forgotten {
 			n.length = max(s.head.ContentLength, 0)
 		}
 		n.mark = len(r.out)

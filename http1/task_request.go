@@ -4,6 +4,7 @@ package http1
 
 import (
 	"bytes"
+	"cmp"
 	"iter"
 	"math"
 
@@ -25,8 +26,8 @@ func (t Task) Target() []byte {
 	return piece(n.text, n.view().Target)
 }
 
-// Path returns the target's path as it was sent: percent-encoded, "/" for an absolute-form target that has none, "*" for
-// "OPTIONS *", and empty for CONNECT.
+// Path returns the target's path as it was sent, but without Server.URLPrefix: percent-encoded, "/" for an absolute-form target
+// that has none, "*" for "OPTIONS *", and empty for CONNECT.
 func (t Task) Path() []byte {
 	path, _ := t.use().split()
 	return path
@@ -112,20 +113,34 @@ var (
 )
 
 // Host returns the host, and port if there is one, that the request is for: that of an absolute-form or CONNECT target,
-// else the Host field. It is empty where an HTTP/1.0 client sent none.
+// else the Host field; or what a trusted proxy tells of it. It is empty where an HTTP/1.0 client sent none.
 func (t Task) Host() []byte {
 	n := t.use()
-	switch head := n.view(); {
+	if n.client.Host != "" {
+		return bytesOf(n.client.Host)
+	}
+	return hostOf(n.view(), n.text)
+}
+
+// hostOf returns the host that the request is for, as it was sent.
+func hostOf(head *httpparse.Head, text []byte) []byte {
+	switch {
 	case head.Form == httpparse.AbsoluteForm || head.Form == httpparse.AuthorityForm:
-		return piece(n.text, head.Authority)
+		return piece(text, head.Authority)
 	case head.HasHost:
-		return piece(n.text, head.Host)
+		return piece(text, head.Host)
 	}
 	return nil
 }
 
-// RemoteAddr returns the client's address, "IP:port".
-func (t Task) RemoteAddr() string { return t.use().channel().Peer() }
+// RemoteAddr returns the client's address, "IP:port": as a trusted proxy tells it, and else that of Peer.
+func (t Task) RemoteAddr() string {
+	n := t.use()
+	return cmp.Or(n.client.RemoteAddr, n.channel().Peer())
+}
+
+// Peer returns the address of the connection's peer, which is the proxy where there is one.
+func (t Task) Peer() string { return t.use().channel().Peer() }
 
 // Minor returns 1 for HTTP/1.1 and 0 for HTTP/1.0.
 func (t Task) Minor() int { return int(t.use().minor) }
@@ -279,14 +294,14 @@ func (n *native) split() (path, query []byte) {
 		if head.Query < head.Target.End {
 			query = piece(n.text, httpparse.Span{Start: head.Query + 1, End: head.Target.End})
 		}
-		return path, query
+		return n.within(path), query
 	case httpparse.AbsoluteForm:
 		rest := piece(n.text, httpparse.Span{Start: head.Authority.End, End: head.Target.End})
 		path, query, _ = bytes.Cut(rest, questionMark)
 		if len(path) == 0 {
 			path = rootPath
 		}
-		return path, query
+		return n.within(path), query
 	case httpparse.AuthorityForm:
 		return nil, nil
 	case httpparse.AsteriskForm:

@@ -70,6 +70,9 @@ func (h *Head) Reset() {
 	*h = Head{Fields: h.Fields[:0], ContentLength: -1}
 }
 
+// Complete says whether Parse has found a whole head.
+func (h *Head) Complete() bool { return h.stage == stageDone }
+
 // Parse looks for a request head at the start of buf. It returns
 //
 //   - the length of the head with its empty line, when it is complete;

@@ -49,10 +49,10 @@ type Config struct {
 	URLScheme string
 
 	// Malformed, if not nil, is told of a field that a trusted proxy has sent and that is answered with 400.
-	Malformed func(r *http.Request, field, value string)
+	Malformed func(peer, field, value string)
 
 	// Removed, if not nil, is told of fields that are removed because the peer is not trusted.
-	Removed func(r *http.Request, fields []string)
+	Removed func(peer string, fields []string)
 }
 
 // trustsSome says whether any peer is trusted.

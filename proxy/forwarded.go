@@ -18,10 +18,10 @@ type told struct {
 	port   string // told apart from host
 }
 
-// A malformed is the error of a field that says nothing sensible.
-type malformed struct{ field, value string }
+// A malformedField is the error of a field that says nothing sensible.
+type malformedField struct{ field, value string }
 
-func (m *malformed) Error() string { return "malformed " + m.field + ": " + m.value }
+func (m *malformedField) Error() string { return "malformed " + m.field + ": " + m.value }
 
 // listed returns the field's value, several lines of it as one list (RFC 9110 §5.3), and "" for none.
 func listed(h http.Header, field string) string {
@@ -40,7 +40,7 @@ func listed(h http.Header, field string) string {
 
 // parseX reads those of the X-Forwarded fields that are trusted, and cuts the lists to what the n trusted proxies have
 // appended.
-func parseX(h http.Header, trusted map[string]bool, n int) (t told, err *malformed) {
+func parseX(h http.Header, trusted map[string]bool, n int) (t told, err *malformedField) {
 	read := func(field string) (string, bool) {
 		if !trusted[field] {
 			return "", false
@@ -52,7 +52,7 @@ func parseX(h http.Header, trusted map[string]bool, n int) (t told, err *malform
 	list := func(field, v string, check func(item string) (string, bool)) string {
 		items, ok := split(v, ',')
 		if !ok {
-			err = &malformed{field, v}
+			err = &malformedField{field, v}
 			return ""
 		}
 		items = last(items, n)
@@ -63,7 +63,7 @@ func parseX(h http.Header, trusted map[string]bool, n int) (t told, err *malform
 				text, ok = check(text)
 			}
 			if !ok {
-				err = &malformed{field, v}
+				err = &malformedField{field, v}
 				return ""
 			}
 			if i == 0 {
@@ -80,7 +80,7 @@ func parseX(h http.Header, trusted map[string]bool, n int) (t told, err *malform
 			text, ok = check(text)
 		}
 		if !ok {
-			err = &malformed{field, v}
+			err = &malformedField{field, v}
 		}
 		return text
 	}
@@ -113,20 +113,20 @@ func checkProto(s string) (string, bool) {
 
 // parseForwarded reads Forwarded (RFC 7239), and cuts it to what the n trusted proxies have appended. Each thing is told by
 // the first of them that tells it.
-func parseForwarded(h http.Header, n int) (t told, err *malformed) {
+func parseForwarded(h http.Header, n int) (t told, err *malformedField) {
 	v := listed(h, Forwarded)
 	if v == "" {
 		return t, nil
 	}
 	elements, ok := split(v, ',')
 	if !ok {
-		return t, &malformed{Forwarded, v}
+		return t, &malformedField{Forwarded, v}
 	}
 	elements = last(elements, n)
 	for _, e := range elements {
 		one, ok := parseElement(e)
 		if !ok {
-			return t, &malformed{Forwarded, v}
+			return t, &malformedField{Forwarded, v}
 		}
 		t.remote = first(t.remote, one.remote)
 		t.host = first(t.host, one.host)

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 )
 
@@ -47,12 +46,8 @@ func newClient(r *http.Request, scheme string) *Client {
 
 // A handler is what Handler returns. Immutable.
 type handler struct {
-	next    http.Handler
-	config  Config
-	peers   *peers
-	trusted map[string]bool // canonical names
-	count   int
-	prefix  string // "/app", or ""
+	next  http.Handler
+	rules *Rules
 }
 
 // Handler returns a handler that has next serve the requests as c says, or next itself if c says nothing. It changes the
@@ -65,96 +60,40 @@ type handler struct {
 //	Header              without the fields that are not believed; lists have what the trusted proxies have appended
 //	ClientOf(r)         the scheme and port of the client's URL, and the proxy's address
 func Handler(next http.Handler, c Config) http.Handler {
-	h := &handler{next: next, config: c, peers: c.peers(), count: max(c.TrustedProxyCount, 1)}
-	if !c.ClearUntrustedProxyHeaders && !c.trustsSome() && c.URLScheme == "" && strings.Trim(c.URLPrefix, "/") == "" {
-		return next
+	if rules := NewRules(c); rules != nil {
+		return &handler{next, rules}
 	}
-	h.trusted = make(map[string]bool)
-	for _, name := range c.TrustedProxyHeaders {
-		h.trusted[http.CanonicalHeaderKey(name)] = true
-	}
-	if p := strings.Trim(c.URLPrefix, "/"); p != "" {
-		h.prefix = "/" + p
-	}
-	h.config.ClearUntrustedProxyHeaders = c.ClearUntrustedProxyHeaders || c.trustsSome()
-	return h
+	return next
 }
 
 // ServeHTTP implements http.Handler.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	var t told
-	trusted := len(h.trusted) > 0 && h.peers.trusts(r.RemoteAddr)
-	if trusted {
-		var err *malformed
-		if h.trusted[Forwarded] {
-			t, err = parseForwarded(r.Header, h.count)
-		} else {
-			t, err = parseX(r.Header, h.trusted, h.count)
-		}
-		if err != nil {
-			if h.config.Malformed != nil {
-				h.config.Malformed(r, err.field, err.value)
-			}
-			http.Error(w, fmt.Sprintf("400 Bad Request: header %q malformed", err.field), http.StatusBadRequest)
-			return
-		}
+	t, malformed := h.rules.Believe(r.RemoteAddr, newClient(r, "").Scheme, r.Header)
+	if malformed != "" {
+		http.Error(w, fmt.Sprintf("400 Bad Request: header %q malformed", malformed), http.StatusBadRequest)
+		return
 	}
-	if h.config.ClearUntrustedProxyHeaders {
-		h.clear(r, trusted)
-	}
-	if t != (told{}) || h.prefix != "" || h.config.URLScheme != "" {
+	if t != (Told{}) || h.rules.prefix != "" {
 		h.apply(r, t)
 	}
 	h.next.ServeHTTP(w, r)
 }
 
-// clear removes the fields that are not believed, and those that a gateway to another language would take for them, since
-// there "-" and "_" are the same in a name.
-func (h *handler) clear(r *http.Request, trusted bool) {
-	var removed []string
-	for name := range r.Header {
-		if c := name[0]; c != 'X' && c != 'F' {
-			continue // names are canonical
-		}
-		canonical := name
-		if strings.IndexByte(name, '_') >= 0 {
-			canonical = http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
-		}
-		switch canonical {
-		case Forwarded, XForwardedFor, XForwardedHost, XForwardedProto, XForwardedPort, XForwardedBy:
-			if trusted && canonical == name && h.trusted[name] {
-				continue
-			}
-			delete(r.Header, name)
-			removed = append(removed, name)
-		}
-	}
-	if len(removed) > 0 && !trusted && h.config.Removed != nil {
-		slices.Sort(removed)
-		h.config.Removed(r, removed)
-	}
-}
-
 // apply makes r what its client sent.
-func (h *handler) apply(r *http.Request, t told) {
-	c := newClient(r, first(t.proto, h.config.URLScheme))
-	if t.host != "" {
-		r.Host = joinPort(t.host, t.port, c.Scheme)
+func (h *handler) apply(r *http.Request, t Told) {
+	c := newClient(r, t.Scheme)
+	if t.Port != "" {
+		c.Port = t.Port
 	}
-	switch {
-	case t.host != "" && portOf(t.host) != "":
-		c.Port = portOf(t.host) // it is what the client asked for, whatever else the proxy says
-	case t.port != "":
-		c.Port = t.port
-	case t.host != "" || t.proto != "":
-		c.Port = defaultPort(c.Scheme)
+	if t.Host != "" {
+		r.Host = t.Host
 	}
-	if t.remote != "" {
-		r.RemoteAddr = t.remote
+	if t.RemoteAddr != "" {
+		r.RemoteAddr = t.RemoteAddr
 	}
-	if h.prefix != "" {
-		c.Prefix = h.prefix
-		stripPrefix(r, h.prefix)
+	if h.rules.prefix != "" {
+		c.Prefix = h.rules.prefix
+		stripPrefix(r, h.rules.prefix)
 	}
 	// In place, so that the server finds what the handler leaves in the request, such as files of a form.
 	*r = *r.WithContext(context.WithValue(r.Context(), clientKey{}, c))

@@ -247,7 +247,7 @@ func TestMalformed(t *testing.T) {
 				c = forwardedConfig(1)
 			}
 			var told string
-			c.Malformed = func(_ *http.Request, field, value string) { told = field + ": " + value }
+			c.Malformed = func(_, field, value string) { told = field + ": " + value }
 			got, status, text := serve(c, trustedPeer, "/", [2]string{test.field, test.value})
 			if got != nil || status != http.StatusBadRequest || !strings.Contains(text, test.field) {
 				t.Errorf("%v, %d %q", got, status, text)
@@ -324,7 +324,7 @@ func TestNothingToDo(t *testing.T) {
 func TestRemoved(t *testing.T) {
 	var told []string
 	c := xConfig(1)
-	c.Removed = func(_ *http.Request, fields []string) { told = fields }
+	c.Removed = func(_ string, fields []string) { told = fields }
 	serve(c, untrustedPeer, "/", [2]string{XForwardedPort, "1"}, [2]string{Forwarded, "for=a"})
 	if !slices.Equal(told, []string{Forwarded, XForwardedPort}) {
 		t.Error("told", told)
