@@ -604,7 +604,8 @@ const maxReads = 4
 // input reads for the loop, which owns c, until nothing more is there or the layer above has enough. Loop only.
 func (c *Conn) input(t *Turn) {
 	for reads := 0; ; reads++ {
-		if c.word.Load()&(wordReadable|wordClosed|wordEnded|wordAgain|taskOwned) != wordReadable {
+		// A task that had the connection when the loop looked last may have ended it since: then settle closes it.
+		if c.word.Load()&(wordReadable|wordClosed|wordEnded|wordAgain|wordDoomed|taskOwned) != wordReadable {
 			return
 		}
 		if c.out.waits() {

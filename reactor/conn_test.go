@@ -17,6 +17,41 @@ import (
 	"github.com/waitress-go/waitress/reactor/reactortest"
 )
 
+// TestDoomedMeanwhile: a task ends its connection and gives it back while the loop is busy with a report of it. The layer above
+// hears no more of it than that it is closed.
+func TestDoomedMeanwhile(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		act  func(c *channel, t *reactor.Turn)
+	}{
+		{"output has left", func(c *channel, t *reactor.Turn) { c.Drain(t) }},
+		{"input is there", func(c *channel, t *reactor.Turn) { c.Receive(t) }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := taken()
+				m := newSim(t, 0, reactortest.Faults{}, simConfig{}, s)
+				c, client := m.take()
+				m.write(client, "y")
+				synctest.Wait() // noted for the task
+				acted := false
+				s.input = func(_ *channel, t *reactor.Turn, _ []byte) bool {
+					acted = true
+					c.letGo()
+					test.act(c, t)
+					return true
+				}
+				_, other := m.open()
+				m.write(other, "x")
+				synctest.Wait()
+				if !acted || !c.closed.Load() {
+					t.Errorf("acted: %v, closed: %v", acted, c.closed.Load())
+				}
+			})
+		})
+	}
+}
+
 // TestWaitReadable: everything that ends the wait for input does.
 func TestWaitReadable(t *testing.T) {
 	for _, test := range []struct {

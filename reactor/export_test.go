@@ -27,6 +27,10 @@ const ConnSize = unsafe.Sizeof(Conn{})
 // NoteExpired is what the loop does when it finds that the read deadline of a task's connection has passed.
 func (c *Conn) NoteExpired() { c.word.Or(wordExpired) }
 
+// Drain and Receive are what the loop does with a report of c once it has seen that nobody has ended c.
+func (c *Conn) Drain(t *Turn) bool { return c.drained(t) }
+func (c *Conn) Receive(t *Turn)    { c.input(t) }
+
 // TellDraining is Drain that does not wait.
 func (r *Reactor) TellDraining() { r.postAll(opDrain) }
 

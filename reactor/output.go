@@ -595,6 +595,9 @@ func (c *Conn) sendLater() {
 func (c *Conn) drained(t *Turn) bool {
 	for {
 		w := c.word.Load()
+		if w&(taskOwned|wordDoomed) == wordDoomed {
+			return false // a task that waited for this has ended the connection since; settle closes it
+		}
 		if w&taskOwned == 0 {
 			// A task may have written more, and released, since.
 			return c.out.waits() || c.proto.Drained(t) && !t.lost

@@ -256,6 +256,7 @@ type channel struct {
 	turns   int         // counts calls; of the owner, so that the race detector sees two of them
 	gone    atomic.Bool // PeerGone was called
 	taken   atomic.Bool // the test owns it
+	doomed  atomic.Bool // its task has ended it
 	state   any         // the script's
 }
 
@@ -271,6 +272,9 @@ func (c *channel) enter(what string) {
 	}
 	if c.closed.Load() {
 		c.sim.t.Errorf("%s after Closed", what)
+	}
+	if c.doomed.Load() {
+		c.sim.t.Errorf("%s after the task has ended it", what)
 	}
 	c.turns++
 }
@@ -298,6 +302,7 @@ func (c *channel) release(draining bool) bool {
 
 // letGo ends the connection and gives it back.
 func (c *channel) letGo() {
+	c.doomed.Store(true)
 	c.Doom()
 	if !c.release(false) {
 		c.sim.t.Error("Release of a doomed connection failed")
