@@ -131,6 +131,10 @@ func (s *Server) validateNumbers() error {
 		return fmt.Errorf("OutbufOverflow is %d: it must be below OutbufHighWatermark, %d", s.OutbufOverflow, s.OutbufHighWatermark)
 	case s.InbufOverflow > 0 && !s.BufferRequests:
 		return fmt.Errorf("InbufOverflow is %d: it has no meaning without BufferRequests", s.InbufOverflow)
+	case s.MinBodyRate > 0 && s.BodyTimeout < 0:
+		return fmt.Errorf("MinBodyRate is %d: it has no meaning without BodyTimeout, which is %v", s.MinBodyRate, s.BodyTimeout)
+	case s.MinWriteRate > 0 && s.WriteStallTimeout < 0:
+		return fmt.Errorf("MinWriteRate is %d: it has no meaning without WriteStallTimeout, which is %v", s.MinWriteRate, s.WriteStallTimeout)
 	case s.QueueLimit > 0 && s.Threads == 0:
 		return fmt.Errorf("QueueLimit is %d: it has no meaning without Threads", s.QueueLimit)
 	case s.QueueTarget > 0 && s.Threads == 0:

@@ -96,6 +96,17 @@ func TestValidate(t *testing.T) {
 	}
 }
 
+// TestValidateRates: a rate is a part of a timeout, and nothing without.
+func TestValidateRates(t *testing.T) {
+	for timeout, s := range map[string]*Server{
+		"BodyTimeout": {MinBodyRate: 10, BodyTimeout: -1}, "WriteStallTimeout": {MinWriteRate: 10, WriteStallTimeout: -1},
+	} {
+		if err := s.Validate(); err == nil || !strings.Contains(err.Error(), "Rate is 10") || !strings.Contains(err.Error(), timeout) {
+			t.Errorf("%s: got %v", timeout, err)
+		}
+	}
+}
+
 // TestValidateUrgent: nobody would be asked.
 func TestValidateUrgent(t *testing.T) {
 	for _, s := range []*Server{
