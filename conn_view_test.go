@@ -79,6 +79,9 @@ func TestConnDescriptor(t *testing.T) {
 						if called != (err == nil) {
 							t.Errorf("called %v, and %v", called, err)
 						}
+						if a := view.LocalAddr(); a.String() != want {
+							t.Errorf("the address has become %v, not %v", a, want)
+						}
 						return err
 					}
 				}

@@ -22,10 +22,14 @@ type connView struct {
 
 	open   sync.Mutex // held while somebody uses the descriptor, so that it is not closed meanwhile
 	closed bool       // guarded by open; the descriptor may be another connection's
+
+	local atomic.Pointer[net.Addr] // what LocalAddr returns from the end on; nil before
 }
 
 // end says that the descriptor will be closed. It waits for those who use it.
 func (v *connView) end() {
+	a := v.findLocal()
+	v.local.Store(&a)
 	v.open.Lock()
 	v.closed = true
 	v.open.Unlock()
@@ -68,6 +72,14 @@ func (v *connView) LocalAddr() net.Addr {
 	if c := v.conn(); c != nil {
 		return c.LocalAddr()
 	}
+	a := v.findLocal()
+	if kept := v.local.Load(); kept != nil { // the descriptor that was asked may have been another connection's
+		a = *kept
+	}
+	return a
+}
+
+func (v *connView) findLocal() net.Addr {
 	l := v.channel.listener
 	if find := l.LocalAddr; find != nil {
 		if a := find(v.channel.FD(), l.network); a != nil {
