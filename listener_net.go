@@ -16,8 +16,9 @@ import (
 // long as a request head may take by default.
 const netGreeting = 10 * time.Second
 
-// netLastGreeting is how long the same may take when the listener has closed: a proxy sends its header at once.
-const netLastGreeting = time.Second
+// netLastGreeting is how long the same may take when the listener has closed: as long as new connections then have for their
+// first request.
+const netLastGreeting = 5 * time.Second
 
 var _ reactor.Listener = (*netListener)(nil)
 
@@ -130,7 +131,7 @@ func (l *netListener) handOver(s *netSocket) bool {
 		return false
 	}
 	defer l.greeting.Done()
-	fd := l.sockets.number(s)
+	fd := l.sockets.table.add(s)
 	select {
 	case l.accepted <- reactor.Accepted{FD: fd, Peer: peer}:
 	case <-l.ctx.Done():

@@ -22,7 +22,7 @@ func checkOptions(t *testing.T, what string, fd reactor.FD) {
 		{"TCP_NODELAY", windows.IPPROTO_TCP, windows.TCP_NODELAY},
 		{"SO_KEEPALIVE", windows.SOL_SOCKET, windows.SO_KEEPALIVE},
 	} {
-		v, err := windows.GetsockoptInt(openedAt(fd).handle, option.level, option.opt)
+		v, err := windows.GetsockoptInt(handleOf(fd), option.level, option.opt)
 		if err != nil || v == 0 {
 			t.Errorf("%s: %s is %d, %v", what, option.name, v, err)
 		}

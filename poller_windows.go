@@ -121,7 +121,7 @@ func (p *poller) Add(fd reactor.FD, token reactor.Token) error {
 		return os.ErrClosed
 	}
 	defer p.open.leave()
-	r := &registration{poller: p, fd: fd, token: token, base: sysBaseSocket(openedAt(fd).handle)}
+	r := &registration{poller: p, fd: fd, token: token, base: sysBaseSocket(handleOf(fd))}
 	for kind := range r.polls {
 		r.polls[kind].registration = r
 		r.polls[kind].kind = pollKind(kind)

@@ -54,9 +54,9 @@ var _ reactor.Sockets = (*netSockets)(nil)
 // and that Close ends the Reads and Writes that wait. Where Close does not, the goroutine that waits lasts until the
 // connection lets it go; nobody else waits for it, but a Shutdown for a Close that does not return.
 type netSockets struct {
-	mu    sync.RWMutex
-	table []*netSocket            // guarded by mu: by number, nil where one is free
-	free  []reactor.FD            // guarded by mu: the free ones, of which the last freed is used next
+	table socketTable[*netSocket]
+
+	mu    sync.Mutex
 	open  map[*netSocket]struct{} // guarded by mu: those whose net.Conn is not closed yet
 	empty chan struct{}           // guarded by mu: closed when open is empty; nil when nobody waits
 
@@ -93,7 +93,6 @@ const (
 type netSocket struct {
 	conn    net.Conn    // immutable
 	sockets *netSockets // immutable
-	fd      reactor.FD  // immutable once it is in the table
 
 	mu    sync.Mutex
 	end   netEnd
@@ -131,29 +130,11 @@ func (x *netSockets) make(conn net.Conn) *netSocket {
 	return s
 }
 
-// number enters s in the table. The number that was freed last is as good as the lowest one: no number is ever greater
-// than the most connections that there were at a time, and the reactor's index grows with the greatest.
-func (x *netSockets) number(s *netSocket) reactor.FD {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if n := len(x.free); n > 0 {
-		s.fd = x.free[n-1]
-		x.free = x.free[:n-1]
-		x.table[s.fd] = s
-	} else {
-		s.fd = reactor.FD(len(x.table))
-		x.table = append(x.table, s)
-	}
-	return s.fd
-}
-
 func (x *netSockets) get(fd reactor.FD) (*netSocket, error) {
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	if fd < 0 || int(fd) >= len(x.table) || x.table[fd] == nil {
-		return nil, net.ErrClosed
+	if s := x.table.get(fd); s != nil {
+		return s, nil
 	}
-	return x.table[fd], nil
+	return nil, net.ErrClosed
 }
 
 // left notes that s's net.Conn is closed.
@@ -383,15 +364,10 @@ func (x *netSockets) Abort(fd reactor.FD) error {
 
 // Close frees the number at once. The connection goes on by itself, for netCloseTimeout at most, until its output has left.
 func (x *netSockets) Close(fd reactor.FD) error {
-	s, err := x.get(fd)
-	if err != nil {
-		return err
+	s := x.table.take(fd, true)
+	if s == nil {
+		return net.ErrClosed
 	}
-	x.mu.Lock()
-	x.table[fd] = nil
-	x.free = append(x.free, fd)
-	x.mu.Unlock()
-
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch s.end {

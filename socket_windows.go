@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"sync"
 	"syscall"
 
 	"golang.org/x/sys/windows"
@@ -19,26 +18,19 @@ import (
 
 var _ reactor.Sockets = sockets{}
 
-// sockets are the operations on connected stream sockets. Their state is the table: the descriptor is a place in it.
+// sockets are the operations on connected stream sockets. Their state is the table: a descriptor is a number in it.
 type sockets struct{}
 
 func newSockets() reactor.Sockets { return sockets{} }
 
-// socketTable has the connections of all servers. Descriptors are not the sockets' own numbers, of which one is given
+// openedSockets has the connections of all servers. Descriptors are not the sockets' own numbers, of which one is given
 // to the next connection as soon as a handler that has hijacked a connection closes it, while the loop still knows that.
-var socketTable struct {
-	mu      sync.RWMutex
-	sockets []openedSocket
-	free    []reactor.FD // places in sockets; the one freed last is used next
-}
+var openedSockets socketTable[openedSocket]
 
 type openedSocket struct {
 	handle windows.Handle
 	conn   net.Conn // owns handle
 }
-
-// noSocket is at a place that is free, or whose connection is hijacked.
-var noSocket = openedSocket{handle: windows.InvalidHandle}
 
 // openSocket gives c a descriptor, and owns it from then on.
 func openSocket(c net.Conn) (reactor.FD, error) {
@@ -56,45 +48,15 @@ func openSocket(c net.Conn) (reactor.FD, error) {
 	if err != nil {
 		return 0, os.NewSyscallError("ioctlsocket", err)
 	}
-	t := &socketTable
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if last := len(t.free) - 1; last >= 0 {
-		fd := t.free[last]
-		t.free = t.free[:last]
-		t.sockets[fd] = s
-		return fd, nil
-	}
-	t.sockets = append(t.sockets, s)
-	return reactor.FD(len(t.sockets) - 1), nil
+	return openedSockets.add(s), nil
 }
 
-// openedAt returns what is at fd's place. Of a descriptor that is closed, or hijacked, it is a handle that every call
-// refuses.
-func openedAt(fd reactor.FD) openedSocket {
-	t := &socketTable
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	if fd < 0 || int(fd) >= len(t.sockets) {
-		return noSocket
+// handleOf returns the socket of fd. Of a descriptor that is closed, or hijacked, it is one that every call refuses.
+func handleOf(fd reactor.FD) windows.Handle {
+	if s := openedSockets.get(fd); s.conn != nil {
+		return s.handle
 	}
-	return t.sockets[fd]
-}
-
-// takeSocket returns what is at fd's place and leaves nothing there. If free, the place may be another's.
-func takeSocket(fd reactor.FD, free bool) openedSocket {
-	t := &socketTable
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if fd < 0 || int(fd) >= len(t.sockets) {
-		return noSocket
-	}
-	s := t.sockets[fd]
-	t.sockets[fd] = noSocket
-	if free {
-		t.free = append(t.free, fd)
-	}
-	return s
+	return windows.InvalidHandle
 }
 
 func (sockets) Read(fd reactor.FD, p []byte) (int, error) {
@@ -111,7 +73,7 @@ func (sockets) Peek(fd reactor.FD) (int, error) {
 
 func recv(fd reactor.FD, p []byte, flags int) (int, error) {
 	for {
-		n, errno := sysRecv(openedAt(fd).handle, p, flags)
+		n, errno := sysRecv(handleOf(fd), p, flags)
 		switch {
 		case errno == 0 && n > 0:
 			return n, nil
@@ -130,7 +92,7 @@ const sendMax = 256 << 10
 func (sockets) Write(fd reactor.FD, p []byte) (int, error) {
 	for done := 0; ; {
 		part := p[done:min(done+sendMax, len(p))]
-		n, errno := sysSend(openedAt(fd).handle, part)
+		n, errno := sysSend(handleOf(fd), part)
 		switch {
 		case errno == 0:
 			if done += n; n < len(part) || done == len(p) {
@@ -151,7 +113,7 @@ func (sockets) SendFile(reactor.FD, reactor.File, int64, int) (int, error) {
 }
 
 func (sockets) CloseWrite(fd reactor.FD) error {
-	if err := windows.Shutdown(openedAt(fd).handle, windows.SHUT_WR); err != nil {
+	if err := windows.Shutdown(handleOf(fd), windows.SHUT_WR); err != nil {
 		return socketError("shutdown", errnoOf(err))
 	}
 	return nil
@@ -159,7 +121,7 @@ func (sockets) CloseWrite(fd reactor.FD) error {
 
 // Abort finds the connection gone where the peer was faster.
 func (sockets) Abort(fd reactor.FD) error {
-	err := windows.Shutdown(openedAt(fd).handle, windows.SHUT_RDWR)
+	err := windows.Shutdown(handleOf(fd), windows.SHUT_RDWR)
 	if err != nil && !errors.Is(socketError("shutdown", errnoOf(err)), reactor.ErrReset) {
 		return os.NewSyscallError("shutdown", err)
 	}
@@ -167,7 +129,7 @@ func (sockets) Abort(fd reactor.FD) error {
 }
 
 func (sockets) Close(fd reactor.FD) error {
-	s := takeSocket(fd, true)
+	s := openedSockets.take(fd, true)
 	if s.conn == nil {
 		return nil // it is hijacked
 	}
@@ -189,19 +151,19 @@ func socketError(call string, errno syscall.Errno) error {
 
 // localAddr returns the address that fd is bound to, or nil if it has none.
 func localAddr(fd reactor.FD, _ string) net.Addr {
-	if s := openedAt(fd); s.conn != nil {
+	if s := openedSockets.get(fd); s.conn != nil {
 		return s.conn.LocalAddr()
 	}
 	return nil
 }
 
 // socketHandle is what the system calls fd, as long as that is open.
-func socketHandle(fd reactor.FD) uintptr { return uintptr(openedAt(fd).handle) }
+func socketHandle(fd reactor.FD) uintptr { return uintptr(handleOf(fd)) }
 
 // netConn returns the *net.TCPConn or *net.UnixConn that fd's connection was accepted as. It is the caller's. fd stays
 // to be closed, which doesn't concern the connection any more.
 func netConn(fd reactor.FD) (net.Conn, error) {
-	s := takeSocket(fd, false)
+	s := openedSockets.take(fd, false)
 	if s.conn == nil {
 		return nil, net.ErrClosed
 	}
