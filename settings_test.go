@@ -76,7 +76,7 @@ func TestAccessLog(t *testing.T) {
 			t.Fatal(err)
 		}
 		out := new(lineBuffer)
-		hijacked := make(chan struct{})
+		hijacked := make(chan context.Context, 1)
 		mux := http.NewServeMux()
 		mux.HandleFunc("/hello", hello)
 		mux.HandleFunc("/file", func(w http.ResponseWriter, r *http.Request) {
@@ -99,8 +99,8 @@ func TestAccessLog(t *testing.T) {
 			}
 			w.(http.Flusher).Flush()
 		})
-		mux.HandleFunc("/hijack", func(w http.ResponseWriter, _ *http.Request) {
-			defer close(hijacked)
+		mux.HandleFunc("/hijack", func(w http.ResponseWriter, r *http.Request) {
+			hijacked <- r.Context()
 			c, _, err := w.(http.Hijacker).Hijack()
 			if err != nil {
 				t.Error(err)
@@ -122,7 +122,7 @@ func TestAccessLog(t *testing.T) {
 		h := ts.dial(t)
 		send(t, h, "GET /hijack HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.2\r\n\r\n")
 		answer(t, bufio.NewReader(h))
-		<-hijacked
+		<-(<-hijacked).Done() // it has its line when it is over, which Shutdown does not wait for
 		_ = c.Close()
 		if err := s.Shutdown(context.Background()); err != nil {
 			t.Fatal(err)
