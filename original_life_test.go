@@ -106,15 +106,15 @@ func lifeLeftOver(t *testing.T, meanwhile func(s *Server)) {
 	}
 }
 
-// A gate has handlers wait, and notes which.
-type gate struct {
+// A heldHandler has requests wait, and notes which.
+type heldHandler struct {
 	mu    sync.Mutex
 	paths []string // guarded by mu; of the handlers that have begun
 	open  chan struct{}
 }
 
-// ServeHTTP waits until the gate is open.
-func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// ServeHTTP waits until it is open.
+func (g *heldHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.mu.Lock()
 	g.paths = append(g.paths, r.URL.Path)
 	g.mu.Unlock()
@@ -123,7 +123,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // begun returns the paths of the handlers that have begun when no goroutine of the bubble can go on.
-func (g *gate) begun() string {
+func (g *heldHandler) begun() string {
 	synctest.Wait()
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -135,7 +135,7 @@ func ofPath(path string) string { return "GET " + path + " HTTP/1.1\r\nHost: a\r
 
 func lifeOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := &gate{open: make(chan struct{})}
+		g := &heldHandler{open: make(chan struct{})}
 		connect := serveMemory(t, &Server{Threads: 1, Handler: g})
 		var conns []net.Conn
 		for _, path := range []string{"/1", "/2", "/3", "/4"} {
@@ -158,7 +158,7 @@ func lifeOrder(t *testing.T) {
 
 func lifeErrorTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := &gate{open: make(chan struct{})}
+		g := &heldHandler{open: make(chan struct{})}
 		connect := serveMemory(t, &Server{Threads: 1, Handler: g})
 		busy, bad := connect(), connect()
 		send(t, busy, get)
@@ -234,7 +234,7 @@ func lifeSlowReader(t *testing.T) {
 // lifeSerial: a pipeline's requests are not served at once, and in their order.
 func lifeSerial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := &gate{open: make(chan struct{})}
+		g := &heldHandler{open: make(chan struct{})}
 		c := serveMemory(t, &Server{Handler: g})()
 		send(t, c, ofPath("/1")+ofPath("/2")+ofPath("/3"))
 		if got := g.begun(); got != "/1" {
@@ -254,7 +254,7 @@ func lifeSerial(t *testing.T) {
 // lifeFair: a long pipeline does not keep the only thread; in the original each of its requests goes to the queue's end.
 func lifeFair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := &gate{open: make(chan struct{})}
+		g := &heldHandler{open: make(chan struct{})}
 		connect := serveMemory(t, &Server{Threads: 1, Handler: g})
 		busy, other := connect(), connect()
 		go func() { _, _ = io.WriteString(busy, strings.Repeat(ofPath("/busy"), 200)) }()
@@ -316,7 +316,7 @@ func lifeQueue(t *testing.T) {
 	for _, limit := range []int{0, 2} {
 		synctest.Test(t, func(t *testing.T) {
 			core, logged := observer.New(zapcore.WarnLevel)
-			g := &gate{open: make(chan struct{})}
+			g := &heldHandler{open: make(chan struct{})}
 			connect := serveMemory(t, &Server{Threads: 1, QueueLimit: limit, Logger: zap.New(core), Handler: g})
 			var waiting []net.Conn
 			for range 3 { // one runs
@@ -349,7 +349,7 @@ func lifeQueue(t *testing.T) {
 // lifeShutdown: the original leaves a request five seconds, and what waits for a thread without an answer.
 func lifeShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := &gate{open: make(chan struct{})}
+		g := &heldHandler{open: make(chan struct{})}
 		s := &Server{Threads: 1, Handler: g}
 		connect := serveMemory(t, s)
 		var conns []net.Conn

@@ -82,7 +82,7 @@ func wishMetrics(t *testing.T) {
 			}
 			return fmt.Sprint(n)
 		}
-		g := &gate{open: make(chan struct{})}
+		g := &heldHandler{open: make(chan struct{})}
 		connect := serveMemory(t, &Server{Handler: g, ConnState: func(c net.Conn, s http.ConnState) {
 			mu.Lock()
 			defer mu.Unlock()
