@@ -57,7 +57,7 @@ func (t Task) Segments() iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) { n.segments(yield) }
 }
 
-// segments is apart, so that Segments is inlined and its iterator needs no allocation.
+// segments is apart, so that Segments is inlined, also for 32-bit processors, and its iterator needs no allocation.
 func (n *native) segments(yield func([]byte) bool) {
 	rest, _ := n.split()
 	if len(rest) < 2 {
@@ -181,12 +181,15 @@ func (t Task) Header(name string) []byte {
 // Headers returns all field lines, names as they were sent and values, in the order in which they came.
 func (t Task) Headers() iter.Seq2[[]byte, []byte] {
 	n := t.use()
+	return func(yield func(name, value []byte) bool) { n.eachField(yield) }
+}
+
+// eachField is apart, as segments is.
+func (n *native) eachField(yield func(name, value []byte) bool) {
 	head, text := n.view(), n.text
-	return func(yield func(name, value []byte) bool) {
-		for _, f := range head.Fields {
-			if !yield(piece(text, f.Name), piece(text, f.Value)) {
-				return
-			}
+	for _, f := range head.Fields {
+		if !yield(piece(text, f.Name), piece(text, f.Value)) {
+			return
 		}
 	}
 }
@@ -194,12 +197,15 @@ func (t Task) Headers() iter.Seq2[[]byte, []byte] {
 // HeaderValues returns the values of all field lines of a name, in any case, in the order in which they came.
 func (t Task) HeaderValues(name string) iter.Seq[[]byte] {
 	n := t.use()
+	return func(yield func(value []byte) bool) { n.eachValue(name, yield) }
+}
+
+// eachValue is apart, as segments is.
+func (n *native) eachValue(name string, yield func(value []byte) bool) {
 	head, text := n.view(), n.text
-	return func(yield func(value []byte) bool) {
-		for _, f := range head.Fields {
-			if equalFold(f.Name.Of(text), name) && !yield(piece(text, f.Value)) {
-				return
-			}
+	for _, f := range head.Fields {
+		if equalFold(f.Name.Of(text), name) && !yield(piece(text, f.Value)) {
+			return
 		}
 	}
 }
