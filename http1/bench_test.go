@@ -99,12 +99,22 @@ func BenchmarkRequest(b *testing.B) {
 		"Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\nAccept-Encoding: gzip, deflate, br\r\n" +
 		"Accept-Language: en-US,en;q=0.9\r\nCookie: session=0123456789abcdef0123456789abcdef\r\n\r\n"
 	for _, request := range []struct{ name, raw string }{{"hello", "GET / HTTP/1.1\r\nHost: localhost:8080\r\n\r\n"}, {"browser", browser}, {"pipelined", strings.Repeat("GET / HTTP/1.1\r\nHost: localhost:8080\r\n\r\n", 16)}} {
-		b.Run(request.name, func(b *testing.B) { benchmarkRequest(b, request.raw, nil) })
-		b.Run(request.name+"-native", func(b *testing.B) { benchmarkRequest(b, request.raw, TaskFunc(taskHello)) })
+		b.Run(request.name, func(b *testing.B) { benchmarkRequest(b, request.raw, hello, nil) })
+		b.Run(request.name+"-native", func(b *testing.B) { benchmarkRequest(b, request.raw, hello, TaskFunc(taskHello)) })
 	}
+	b.Run("fields", func(b *testing.B) { // an answer that has some
+		benchmarkRequest(b, "GET / HTTP/1.1\r\nHost: localhost:8080\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.Header().Set("Cache-Control", "no-cache")
+			hello(w, r)
+		}, nil)
+	})
 }
 
-func benchmarkRequest(b *testing.B, raw string, tasks TaskHandler) {
+// hello sets no field, so that the server makes all of them.
+func hello(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "Hello, World!") }
+
+func benchmarkRequest(b *testing.B, raw string, handler http.HandlerFunc, tasks TaskHandler) {
 	const conns = 64
 	n := &idealNet{
 		request: []byte(raw), conns: conns, tokens: make(chan reactor.Token, conns),
@@ -119,7 +129,7 @@ func benchmarkRequest(b *testing.B, raw string, tasks TaskHandler) {
 		TaskHandler: tasks,
 		IdleTimeout: time.Minute,
 		Logf:        b.Errorf,
-		Handler:     http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "Hello, World!") }),
+		Handler:     handler,
 	})
 	r, err := reactor.New(reactor.Config{
 		Loops:         1,

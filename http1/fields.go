@@ -3,6 +3,7 @@
 package http1
 
 import (
+	"bytes"
 	"net/http"
 	"net/textproto"
 	"slices"
@@ -60,6 +61,8 @@ type fieldLines struct {
 	contentEncoding  string
 	transferEncoding string
 	trailer          []string
+	prefixed         bool // there is a name with http.TrailerPrefix
+	names            int  // how many there are, those with it included
 
 	sorted []namedValues // scratch
 }
@@ -84,13 +87,16 @@ func (f *fieldLines) snapshot(h http.Header) {
 	f.lines, f.n, f.present, f.removed = f.lines[:0], 0, 0, 0
 	f.connection, f.contentLength, f.contentEncoding, f.transferEncoding, f.upgrade = "", "", "", "", ""
 	f.connectionCloses, f.upgrades, f.trailer = false, false, nil
+	f.names, f.prefixed = len(h), false
 	if len(h) == 0 {
 		return
 	}
 	for name, values := range h {
-		if !strings.HasPrefix(name, http.TrailerPrefix) {
-			f.sorted = append(f.sorted, namedValues{name, values})
+		if strings.HasPrefix(name, http.TrailerPrefix) {
+			f.prefixed = true
+			continue
 		}
+		f.sorted = append(f.sorted, namedValues{name, values})
 	}
 	if len(f.sorted) > 1 {
 		slices.SortFunc(f.sorted, func(a, b namedValues) int { return strings.Compare(a.name, b.name) })
@@ -152,7 +158,7 @@ func (f *fieldLines) append(p []byte, drop fieldSet) []byte {
 // appendField appends one field's lines. Names that are none are left out, and line breaks in values become spaces, so
 // that a handler that passes a client's bytes on does not let it write lines of its own. net/http does the same.
 func appendField(p []byte, name string, values []string) []byte {
-	if !httpparse.ValidFieldName(name) {
+	if fieldOf(name) == 0 && !httpparse.ValidFieldName(name) { // those that fieldOf knows are valid
 		return p
 	}
 	for _, v := range values {
@@ -160,9 +166,12 @@ func appendField(p []byte, name string, values []string) []byte {
 		p = append(p, ": "...)
 		start := len(p)
 		p = append(p, textproto.TrimString(v)...)
-		for i, c := range p[start:] {
-			if c == '\r' || c == '\n' {
-				p[start+i] = ' '
+		// Two searches by vector instructions are quicker than one by octets, and there is next to never anything to do.
+		if value := p[start:]; bytes.IndexByte(value, '\n') >= 0 || bytes.IndexByte(value, '\r') >= 0 {
+			for i, c := range value {
+				if c == '\r' || c == '\n' {
+					value[i] = ' '
+				}
 			}
 		}
 		p = append(p, "\r\n"...)
@@ -184,9 +193,13 @@ func hasToken(list, token string) bool {
 
 // declareTrailers notes which trailer fields the handler announced, in a Trailer field or by prefix.
 func (r *response) declareTrailers() {
-	for name := range r.header {
-		if strings.HasPrefix(name, http.TrailerPrefix) {
-			r.trailersSaid = true
+	// Of the names that are in the map now, only those that came after WriteHeader have to be looked at. One that took
+	// the place of another is not found, nor does net/http find any.
+	if r.trailersSaid = r.fields.prefixed; len(r.header) != r.fields.names {
+		for name := range r.header {
+			if strings.HasPrefix(name, http.TrailerPrefix) {
+				r.trailersSaid = true
+			}
 		}
 	}
 	for _, v := range r.fields.trailer {

@@ -492,6 +492,13 @@ var scenarios = []scenario{
 		w.WriteHeader(200)
 		w.Header().Set("A", "1")
 	})},
+	{name: "trailer by prefix in another field's place after WriteHeader", raw: get, handler: func(n *notes, w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Field", "1")
+		w.WriteHeader(http.StatusOK)
+		w.Header().Del("X-Field")
+		w.Header().Set("Trailer:A", "1")
+		n.write(w, "hello")
+	}},
 	{name: "trailers set with the fields", raw: get, handler: fields("Trailer", "A", "A", "1")},
 	{name: "forbidden trailers", raw: get, handler: func(n *notes, w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Trailer", "Content-Length, Transfer-Encoding, If-Match, X, Www-Authenticate, Range, Te, Set-Cookie, Age")
