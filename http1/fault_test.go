@@ -32,6 +32,7 @@ func TestResets(t *testing.T) {
 			s := newSim(t, seed, faults, simConfig{
 				policy: p, loops: 2, threads: 3, queue: rnd.IntN(3), writeStall: 10 * time.Second,
 				Config: Config{
+					Memory:        memoryFor(seed),
 					HeaderTimeout: time.Second, BodyTimeout: time.Second, IdleTimeout: time.Second, MaxBody: 1 << 20,
 					WriteTimeout: []time.Duration{0, 2 * time.Second}[rnd.IntN(2)], ReadTimeout: []time.Duration{0, 2 * time.Second}[rnd.IntN(2)],
 				},

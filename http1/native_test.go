@@ -440,7 +440,7 @@ func TestTaskPipelineUnderFaults(t *testing.T) {
 			if faults.SendBuffer < 256 || faults.RecvBuffer < 256 {
 				sizes = []int{1, 20, 100, 3000}
 			}
-			s := newTaskSim(t, seed, faults, simConfig{policy: p, loops: 2}, mixed, mixedHTTP)
+			s := newTaskSim(t, seed, faults, simConfig{policy: p, loops: 2, Config: Config{Memory: memoryFor(seed)}}, mixed, mixedHTTP)
 			var clients sync.WaitGroup
 			for k := range 4 {
 				clients.Go(func() {

@@ -309,7 +309,7 @@ func echoes(t *testing.T, seed int64, faults reactortest.Faults) {
 	random := rand.New(rand.NewPCG(uint64(seed), 7))
 	lossy := faults.Reset > 0 || faults.AddFail > 0
 	m := newSim(t, seed, faults, simConfig{
-		loops: 1 + random.IntN(3), watermark: 1 << (12 + random.IntN(5)),
+		loops: 1 + random.IntN(3), watermark: 1 << (12 + random.IntN(5)), memory: memoryFor(seed),
 	}, echoScript(seed, lossy))
 	var wg sync.WaitGroup
 	for range 1 + random.IntN(6) {

@@ -474,7 +474,7 @@ func TestLateReaders(t *testing.T) {
 		f.SendBuffer, f.RecvBuffer, f.Fragment = max(f.SendBuffer, 4<<10), max(f.RecvBuffer, 4<<10), 0
 		f.Latency, f.Pause = min(f.Latency, time.Millisecond), min(f.Pause, time.Millisecond)
 		sent := pattern(3 << 20)
-		m := newSim(t, seed, f, simConfig{loops: 2, watermark: 64 << 10, writeStall: time.Hour}, &script{
+		m := newSim(t, seed, f, simConfig{loops: 2, watermark: 64 << 10, writeStall: time.Hour, memory: memoryFor(seed)}, &script{
 			input: func(c *channel, t *reactor.Turn, p []byte) bool {
 				if c.number%2 == 0 {
 					c.Detach(t)

@@ -51,6 +51,15 @@ type simConfig struct {
 	sockets    func(reactor.Sockets) reactor.Sockets // wraps the sockets
 }
 
+// memoryFor returns a Memory without room for any output for every third seed, with room for some for every other third, and else
+// nil.
+func memoryFor(seed int64) *reactor.Memory {
+	if seed%3 == 2 {
+		return nil
+	}
+	return reactor.NewMemory(seed % 3 * 100_000)
+}
+
 // simulate runs f for a number of seeds, each in a bubble of its own.
 func simulate(t *testing.T, runs int, f func(t *testing.T, seed int64)) {
 	t.Helper()
