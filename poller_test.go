@@ -60,6 +60,7 @@ type capabilities struct {
 	noUnix      bool          // there may be no Unix sockets
 	namedFiles  bool          // temporary files have names while they are in use
 	noBacklog   bool          // a listener doesn't tell its backlog
+	ownBuffers  bool          // what is on its way is in this process's memory too, not only in the system's
 	spurious    bool          // reports come for no reason, so that nothing follows from one of them
 }
 
@@ -69,6 +70,7 @@ func systemCapabilities() capabilities {
 	kqsim := builtWith("-tags", "kqsim")       // the model of kqueue
 	fallback := builtWith("-tags", "fallback") // no poller of the system's
 	c.allocates = c.allocates || kqsim || fallback || builtWith("-race", "true")
+	c.ownBuffers = fallback
 	c.noBacklog = c.noBacklog || os.Getenv(emulatorVariable) != "" // an emulator gives less of what the kernel tells
 	c.spurious = c.spurious || kqsim
 	return c

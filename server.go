@@ -211,11 +211,12 @@ type Server struct {
 
 	// BufferMemory bounds the bytes in the buffers of all connections together: of input that is held, of content that
 	// BufferRequests collects, and of output that waits for its client. What handlers are writing together is not counted, nor
-	// what the system has of each connection. From seven eighths of it on, collected content and, with OutbufOverflow, output go to
-	// their files, and other output waits where it is: a handler's Write waits until its own client takes something, as at
-	// OutbufHighWatermark, and WriteStallTimeout applies. Less is read at once, so that clients which upload are held back. At the bound
-	// a request with content, and one whose head comes in pieces, gets 503; requests that need no buffer are served as ever. It
-	// may be passed by 4 KiB for each request that is being received. At least 1 MiB. Default: no bound.
+	// what the system has of each connection, or in its place, for connections that goroutines wait for, up to 64 KiB each
+	// way. From seven eighths of it on, collected content and, with OutbufOverflow, output go to their files, and other output
+	// waits where it is: a handler's Write waits until its own client takes something, as at OutbufHighWatermark, and
+	// WriteStallTimeout applies. Less is read at once, so that clients which upload are held back. At the bound a request with
+	// content, and one whose head comes in pieces, gets 503; requests that need no buffer are served as ever. It may be passed
+	// by 4 KiB for each request that is being received. At least 1 MiB. Default: no bound.
 	BufferMemory int64
 
 	// TempDir is where temporary files are made. They have no names there but while they are made, or, on systems where that
