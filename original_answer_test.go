@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -42,14 +43,13 @@ var originalAnswers = map[string]http.HandlerFunc{
 		_, _ = io.WriteString(w, "content")
 	},
 	"/304-file": func(w http.ResponseWriter, _ *http.Request) {
-		f, err := os.Open("original_answer_test.go")
-		if err != nil {
-			panic(err)
-		}
-		defer func() { _ = f.Close() }()
 		w.WriteHeader(http.StatusNotModified)
-		_, _ = io.Copy(w, f)
+		originalFile(w, 0, false)
 	},
+	"/file":       func(w http.ResponseWriter, _ *http.Request) { originalFile(w, 0, true) },
+	"/file-nocl":  func(w http.ResponseWriter, _ *http.Request) { originalFile(w, 0, false) },
+	"/file-short": func(w http.ResponseWriter, _ *http.Request) { originalFile(w, -1, true) },
+	"/file-long":  func(w http.ResponseWriter, _ *http.Request) { originalFile(w, 1, true) },
 	"/204": func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "7")
 		w.WriteHeader(http.StatusNoContent)
@@ -85,6 +85,23 @@ var originalAnswers = map[string]http.HandlerFunc{
 	"/content": func(w http.ResponseWriter, r *http.Request) {
 		http.ServeContent(w, r, "x.txt", time.Time{}, strings.NewReader("0123456789"))
 	},
+}
+
+// originalFile answers with this file, and says, if it is to say it, that it is longer by more than it is.
+func originalFile(w http.ResponseWriter, more int64, says bool) {
+	f, err := os.Open("original_answer_test.go")
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil {
+		panic(err)
+	}
+	if says {
+		w.Header().Set("Content-Length", strconv.FormatInt(info.Size()+more, 10))
+	}
+	_, _ = io.Copy(w, f)
 }
 
 // TestOriginalAnswers has the rows of how it puts an answer together, and what it makes of an application's.
