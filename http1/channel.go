@@ -824,7 +824,7 @@ func (ch *channel) serve() bool {
 	s.ctx.cancel(context.Canceled)
 	x.response.finish()
 	if own && c.Served != nil {
-		ch.tell(ch.requestReport(&s.request), time.Time{}, x.response.status, x.response.written)
+		ch.tell(ch.requestReport(&s.request), 0, x.response.status, x.response.written)
 	}
 	return true
 }

@@ -32,6 +32,7 @@ type native struct {
 	minor      uint8           //
 	keepAlive  bool            //
 	wantsClose bool            //
+	skip       uint32          // how much of the path is Config.Prefix
 	length     int64           // of the content; -1: chunked
 	head       *httpparse.Head // the channel's, or the Suspension's
 	text       []byte          // what head's spans are pieces of
@@ -40,9 +41,8 @@ type native struct {
 	body       body
 	decoder    chunkedDecoder // body's, where it is chunked
 	ctx        *requestContext
-	start      time.Time // when the handler began, if anybody is to be told
-	skip       int       // how much of the path is Config.Prefix
-	client     Client    // what proxies tell of the request's client
+	start      int64   // when the handler began, in Unix nanoseconds, or 0: nobody is to be told
+	client     *Client // what proxies tell of the request's client; nil for nothing
 
 	fields   []byte      // of the answer: the handler's field lines
 	special  fieldSet    // which of fieldSet's are in there
@@ -141,7 +141,7 @@ func (ch *channel) serveTask() bool {
 	x := ch.x
 	n := &x.native
 	if !n.resumed && ch.server().config.Served != nil {
-		n.start = time.Now()
+		n.start = time.Now().UnixNano()
 	}
 	ch.call(nil)
 	switch {
@@ -167,7 +167,7 @@ func (n *native) call() {
 		f(t)
 		return
 	}
-	if n.client.malformed != "" {
+	if n.told().malformed != "" {
 		n.refuseClient(t)
 		return
 	}

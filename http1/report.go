@@ -72,13 +72,13 @@ func (ch *channel) requestReport(r *http.Request) Report {
 	}
 }
 
-// tell tells Config.Served, which there is, how the request that r is of has ended. A zero start is now.
-func (ch *channel) tell(r Report, start time.Time, status int, length int64) {
-	now := time.Now()
-	if start.IsZero() {
-		start = now
+// tell tells Config.Served, which there is, how the request that r is of has ended. start is in Unix nanoseconds, and 0 is now.
+func (ch *channel) tell(r Report, start int64, status int, length int64) {
+	r.Start = time.Now()
+	if start != 0 {
+		began := time.Unix(0, start)
+		r.Start, r.Duration = began, max(r.Start.Sub(began), 0) // the system's clock may have been set back
 	}
-	r.Start, r.Duration = start, now.Sub(start)
 	r.Status, r.Bytes = status, length
 	ch.server().config.Served(r)
 }
@@ -108,7 +108,7 @@ func (ch *channel) tellGone(s *Suspension) {
 		}
 		ch.tellTask(false)
 	default:
-		r := ch.headReport(s.head, s.text)
+		r := ch.headReport(s.head, s.text())
 		s.client.report(&r)
 		ch.tell(r, s.start, 0, 0)
 	}
@@ -131,9 +131,5 @@ func (ch *channel) tellRefused(status, length int) {
 	default:
 		r = ch.lineReport(ch.in[ch.at:])
 	}
-	var start time.Time
-	if ch.began != 0 {
-		start = time.Unix(0, ch.began)
-	}
-	ch.tell(r, start, status, int64(length))
+	ch.tell(r, ch.began, status, int64(length))
 }

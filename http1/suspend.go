@@ -52,12 +52,12 @@ type Suspension struct {
 	keepAlive  bool
 	wantsClose bool
 	forgotten  bool            // nobody may ask for the head any more
-	start      time.Time       // as native's, and the following
-	skip       int             //
-	client     Client          //
+	asked      bool            // Body has returned something
+	headSize   uint32          // how much of memory is what head was parsed from; the rest is what Body has returned
+	start      int64           // native's, in Unix nanoseconds, or 0
+	client     *Client         // native's
 	head       *httpparse.Head // nil when forgotten and nobody is to be told, or kept
-	text       []byte
-	content    []byte
+	memory     []byte
 }
 
 // A suspensionState is how far a Suspension is.
@@ -321,7 +321,7 @@ func (ch *channel) park(t *reactor.Turn) want {
 	} else {
 		s.method, s.minor, s.keepAlive, s.wantsClose = n.method, n.minor, n.keepAlive, n.wantsClose
 		s.forgotten = forget || n.forgotten
-		s.start, s.skip, s.client = n.start, n.skip, n.client
+		s.start, s.client = n.start, n.client
 		if !s.forgotten || ch.server().config.Served != nil {
 			s.keep(n)
 		}
@@ -375,12 +375,12 @@ func (s *Suspension) keep(n *native) {
 	s.head = &head
 	memory := make([]byte, len(n.text)+len(n.content))
 	k := copy(memory, n.text)
-	s.text = memory[:k:k]
-	if n.content != nil {
-		copy(memory[k:], n.content)
-		s.content = memory[k:]
-	}
+	copy(memory[k:], n.content)
+	s.memory, s.headSize, s.asked = memory, uint32(k), n.content != nil
 }
+
+// text returns what the spans of s.head are pieces of.
+func (s *Suspension) text() []byte { return s.memory[:s.headSize:s.headSize] }
 
 // restore makes the channel's owner, which has been given it by Suspension.end, serve the request again.
 func (ch *channel) restore() {
@@ -398,11 +398,15 @@ func (ch *channel) restore() {
 	} else {
 		n.on = true
 		n.method, n.minor, n.keepAlive, n.wantsClose = s.method, s.minor, s.keepAlive, s.wantsClose
-		n.head, n.text, n.content, n.textKept = s.head, s.text, s.content, true
-		n.forgotten, n.start, n.skip, n.client = s.forgotten, s.start, s.skip, s.client
+		n.head, n.text, n.content, n.textKept = s.head, s.text(), nil, true
+		if s.asked {
+			n.content = s.memory[s.headSize:]
+		}
+		n.forgotten, n.start, n.client, n.skip = s.forgotten, s.start, s.client, 0
 		n.length = 0
 		if !s.forgotten {
 			n.length = max(s.head.ContentLength, 0)
+			n.skip = n.prefixed(ch.server().config.Prefix)
 		}
 		n.mark = len(r.out)
 		x.body, x.drained, x.continues = nil, 0, false
@@ -414,7 +418,7 @@ func (ch *channel) restore() {
 	n.run, n.ctx = run, s.ctx
 	x.kind, x.whole, x.refused = s.kind, s.whole, false
 	x.turn, x.inline = nil, false
-	s.head, s.text, s.content = nil, nil, nil
+	s.head, s.memory = nil, nil
 	ch.setState(stateHandling)
 	ch.SetReadTimeout(nil, 0)
 	if d := ch.server().config.WriteTimeout; d > 0 {

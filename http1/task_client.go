@@ -31,8 +31,21 @@ type Client struct {
 	malformed string // the name of the field that makes the request one to refuse
 }
 
-// report makes r tell of c.
+var noClient Client // immutable
+
+// told returns what proxies tell of the request's client.
+func (n *native) told() *Client {
+	if n.client == nil {
+		return &noClient
+	}
+	return n.client
+}
+
+// report makes r tell of c, which may be nil.
 func (c *Client) report(r *Report) {
+	if c == nil {
+		return
+	}
 	if c.RemoteAddr != "" {
 		r.Client = c.RemoteAddr
 	}
@@ -43,7 +56,7 @@ func (c *Client) report(r *Report) {
 
 // prefixed returns how many bytes of the path are prefix, however they are encoded. What follows must be a new segment, or
 // nothing.
-func (n *native) prefixed(prefix string) int {
+func (n *native) prefixed(prefix string) uint32 {
 	if prefix == "" || n.head.Form != httpparse.OriginForm && n.head.Form != httpparse.AbsoluteForm {
 		return 0
 	}
@@ -59,7 +72,7 @@ func (n *native) prefixed(prefix string) int {
 	if c, k := octet(path[i:]); k > 0 && c != '/' {
 		return 0
 	}
-	return i
+	return uint32(i)
 }
 
 // octet decodes the first octet of a path, and returns how many bytes it takes: 0 at the end.
@@ -87,7 +100,7 @@ func (n *native) within(path []byte) []byte {
 // findClient asks what the proxies tell of the client of the request that was begun, and takes what is not believed out of its
 // head. Requests without such a field cost a look at their names.
 func (n *native) findClient() {
-	n.client = Client{}
+	n.client = nil
 	p := n.channel().server().config.Proxies
 	if p == nil {
 		return
@@ -101,8 +114,12 @@ func (n *native) findClient() {
 			fields.Add(string(name), string(f.Value.Of(n.text)))
 		}
 	}
-	n.client, n.client.malformed = p.Believe(n.channel().Peer(), n.channel().scheme(), fields)
-	if fields == nil || n.client.malformed != "" {
+	c, malformed := p.Believe(n.channel().Peer(), n.channel().scheme(), fields)
+	if c.malformed = malformed; c != noClient {
+		n.client = new(Client)
+		*n.client = c
+	}
+	if fields == nil || malformed != "" {
 		return
 	}
 	seen := make(map[string]bool)
@@ -138,7 +155,7 @@ func (n *native) rewrite(was httpparse.Span, value string) httpparse.Span {
 // refuseClient answers a request whose client is not told sensibly. The proxy's connection stays.
 func (n *native) refuseClient(t Task) {
 	t.AddHeader("X-Content-Type-Options", "nosniff")
-	t.AnswerString(http.StatusBadRequest, ContentTypeText, fmt.Sprintf("400 Bad Request: header %q malformed\n", n.client.malformed))
+	t.AnswerString(http.StatusBadRequest, ContentTypeText, fmt.Sprintf("400 Bad Request: header %q malformed\n", n.told().malformed))
 }
 
 // scheme returns the scheme of the connection.
@@ -153,8 +170,8 @@ func (ch *channel) scheme() string {
 // it, and else that of the connection.
 func (t Task) Scheme() string {
 	n := t.use()
-	if n.client.Scheme != "" {
-		return n.client.Scheme
+	if scheme := n.told().Scheme; scheme != "" {
+		return scheme
 	}
 	return n.channel().scheme()
 }
@@ -163,8 +180,8 @@ func (t Task) Scheme() string {
 // is usual for Scheme.
 func (t Task) Port() string {
 	n := t.use()
-	if n.client.Port != "" {
-		return n.client.Port
+	if port := n.told().Port; port != "" {
+		return port
 	}
 	host := string(t.Host())
 	if has, ok := httpparse.HostPort(host); ok && has {

@@ -116,8 +116,8 @@ var (
 // else the Host field; or what a trusted proxy tells of it. It is empty where an HTTP/1.0 client sent none.
 func (t Task) Host() []byte {
 	n := t.use()
-	if n.client.Host != "" {
-		return bytesOf(n.client.Host)
+	if host := n.told().Host; host != "" {
+		return bytesOf(host)
 	}
 	return hostOf(n.view(), n.text)
 }
@@ -136,7 +136,7 @@ func hostOf(head *httpparse.Head, text []byte) []byte {
 // RemoteAddr returns the client's address, "IP:port": as a trusted proxy tells it, and else that of Peer.
 func (t Task) RemoteAddr() string {
 	n := t.use()
-	return cmp.Or(n.client.RemoteAddr, n.channel().Peer())
+	return cmp.Or(n.told().RemoteAddr, n.channel().Peer())
 }
 
 // Peer returns the address of the connection's peer, which is the proxy where there is one.
