@@ -921,3 +921,26 @@ func settingServer(t *testing.T) {
 		}
 	}
 }
+
+// TestOriginalServing: the line that tells where the server is can be used; the original's has no brackets around an IPv6 address.
+func TestOriginalServing(t *testing.T) {
+	for _, test := range []struct {
+		name, network, addr string
+		want                func(a net.Addr) string
+		skip                bool
+	}{
+		{"IPv4", "tcp", "127.0.0.1:0", func(a net.Addr) string { return fmt.Sprintf("http://127.0.0.1:%d", a.(*net.TCPAddr).Port) }, false},
+		{"IPv6", "tcp", "[::1]:0", func(a net.Addr) string { return fmt.Sprintf("http://[::1]:%d", a.(*net.TCPAddr).Port) }, noIPv6()},
+		{"Unix", "unix", "", func(a net.Addr) string { return "http://unix:" + a.String() }, noUnix()},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if test.skip {
+				t.Skip("this machine has no such sockets")
+			}
+			l := listenOn(t, test.network, test.addr)
+			if got, want := listenerURL(l), test.want(l.Addr()); got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		})
+	}
+}
