@@ -241,7 +241,8 @@ type Server struct {
 	QueueTarget, QueueInterval time.Duration
 
 	// Urgent says which requests go before all others that wait for a thread, and are never answered with 503 for their
-	// number, such as health checks. It is called on the event loops, and must not wait or keep the request. Default: none.
+	// number, such as health checks. It is called on the event loops, and must not wait or keep the request. With a
+	// TaskHandler it is UrgentTask that is asked. Default: none.
 	Urgent func(*http.Request) bool
 
 	// UrgentTask is Urgent in a Server with a TaskHandler. The Task may only be asked, for what it says of its request; the
