@@ -72,10 +72,9 @@ func (sockets) SendFile(fd reactor.FD, f reactor.File, offset int64, n int) (int
 	}
 	sent := 0
 	for sent < n {
-		at := offset + int64(sent)
-		k, err := unix.Sendfile(int(fd), int(file), &at, n-sent)
-		sent += max(k, 0)                     // where it has failed, too, some systems have sent something
-		switch errno := errnoOf(err); errno { //exhaustive:ignore
+		k, errno := sysSendfile(int(fd), int(file), offset+int64(sent), n-sent)
+		sent += max(k, 0) // where it has failed, too, some systems have sent something
+		switch errno {    //exhaustive:ignore
 		case 0:
 			if k == 0 {
 				return sent, io.ErrUnexpectedEOF

@@ -6,19 +6,23 @@ package waitress
 
 import "golang.org/x/sys/unix"
 
-// The sys_ files are the seam between the server and one Unix kernel: what poller_bsd*.go, socket_unix.go and
-// listener_unix.go ask of it goes through the functions below, and nothing else in them knows the system. A port to another
-// kernel, or to one that runs inside of this process, provides these and runs TestKqueue and TestPoller over them; what
-// makes the tests' connections is in sys_pair_test.go.
+// The sys_ files are the seam between the server and one Unix kernel: what poller_bsd*.go and the reactor's calls in
+// socket_unix.go ask of it goes through the functions below, and nothing else in them knows the system. To run these over
+// another kernel than the process's own, or over one that runs inside of the process, provide the functions, make the tests'
+// connections in sys_pair_test.go, and run TestKqueue and TestPoller.
 //
-// An Errno of 0 is success. No call waits, but sysKevent where it is told to. Any of them may be interrupted: EINTR means
-// that it may be made again, but for sysClose, which has closed.
+// An Errno of 0 is success; the others have the numbers of the system that the program is built for. No call waits, but
+// sysKevent where it is told to. Any of them may be interrupted: EINTR means that it may be made again, but for sysClose,
+// which has closed.
 //
 // Every connection (socket_unix.go, poller_bsd_wake.go):
 //
 //	sysRead(fd, p) (n, errno)    what is there, at most len(p) > 0 bytes; 0 bytes: the end of the stream; EAGAIN: nothing is there
 //	sysPeek(fd) (n, errno)       what a sysRead of one byte would say; it stays there
 //	sysWrite(fd, p) (n, errno)   as much as there is room for; EAGAIN: none. It raises no SIGPIPE
+//	sysSendfile(fd, file, offset, n) (k, errno)
+//	                             sends n > 0 bytes of a file from offset on, or as many as there is room for; 0 bytes: the file ends
+//	                             there; ENOSYS, ENOTSUP or EINVAL: not such a file, or not here. k counts with an errno too
 //	sysShutdown(fd, how) errno   ends one direction (unix.SHUT_WR) or both (unix.SHUT_RDWR)
 //	sysClose(fd) errno           closes; the filters that a kqueue had for fd are gone when it returns
 //
@@ -44,9 +48,15 @@ import "golang.org/x/sys/unix"
 //
 // A keventDelete of a filter that is not there fails with ENOENT, and one of a descriptor that is not open with EBADF.
 //
-// The listener (listener_unix.go) waits in the Go runtime's poller, so it can only accept from this process's kernel:
+// The rest is always asked of the process's own kernel. What a connection is bound to (localAddr) and what a handler gets that
+// hijacks it (netConn) come from the net package and its like. The listener (listener_unix.go) waits in the Go runtime's poller:
 //
 //	sysAccept(fd) (conn, addr, err)   the next connection, non-blocking and closed on exec; EAGAIN: there is none
 //	acceptInherits                    whether that has the TCP options of the socket that listened
+
+func sysSendfile(fd, file int, offset int64, n int) (int, unix.Errno) {
+	k, err := unix.Sendfile(fd, file, &offset, n)
+	return k, errnoOf(err)
+}
 
 func sysShutdown(fd, how int) unix.Errno { return errnoOf(unix.Shutdown(fd, how)) }
