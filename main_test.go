@@ -18,6 +18,8 @@ import (
 func TestMain(m *testing.M) {
 	if name := os.Getenv(programVariable); name != "" {
 		allowSignals()
+		// By these a program starts itself anew, which one that is emulated can't do without its emulator.
+		os.Args = append(strings.Fields(os.Getenv(emulatorVariable)), os.Args...)
 		os.Exit(programs[name]())
 	}
 	warmUp()
