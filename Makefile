@@ -45,7 +45,7 @@ INTEROPFLAGS ?=
 # For bench and conformance.
 BENCHFLAGS ?=
 CORPUS     ?=
-POLICIES   ?= pool inline
+POLICIES   ?= pool inline adaptive
 TAGS       ?=
 ADDR       ?= 127.0.0.1:18080
 
