@@ -219,8 +219,10 @@ func (ch *channel) Drained(t *reactor.Turn) bool { return ch.goOn(t) }
 
 // Expired implements reactor.Protocol.
 func (ch *channel) Expired(t *reactor.Turn) {
-	if s := ch.suspended.Load(); s != nil {
-		s.expire()
+	if t == nil {
+		if s := ch.suspended.Load(); s != nil {
+			s.expire()
+		}
 		return
 	}
 	switch ch.state {
@@ -244,10 +246,13 @@ func (ch *channel) Expired(t *reactor.Turn) {
 
 // Draining implements reactor.Protocol.
 func (ch *channel) Draining(t *reactor.Turn) {
-	s := ch.suspended.Load()
+	if t == nil {
+		if s := ch.suspended.Load(); s != nil && ch.server().draining.Load() { // else connections are only not kept
+			s.shutdown()
+		}
+		return
+	}
 	switch {
-	case s != nil:
-		s.shutdown()
 	case ch.over():
 		ch.Close(t)
 	case ch.state == stateIdle && ch.requests == 0 && ch.server().draining.Load():

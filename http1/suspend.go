@@ -31,8 +31,7 @@ type Suspension struct {
 	mu      sync.Mutex
 	state   suspensionState // guarded by mu, as the following are
 	told    bool            // of the shutdown
-	gone    bool            // the client went, or
-	expired bool            // the timeout passed, before ServeTask had returned
+	gone    bool            // the client went before ServeTask had returned
 	forget  bool            // Forget was called
 	run     func(Task)      // Resume's, or onTimeout
 	channel *channel        // nil when it is over and not about to run
@@ -187,19 +186,17 @@ func (s *Suspension) end() {
 	}
 }
 
-// expire is the end by the timeout. On the loop.
+// expire is the end by the timeout, if that has passed: it may be an earlier Suspension's that the loop has found. Before this
+// one waits nothing is done, since it is told again. On the loop.
 func (s *Suspension) expire() {
 	s.mu.Lock()
-	switch {
-	case s.state == suspensionOver || s.run != nil || s.onTimeout == nil:
-	case s.state == suspending:
-		s.expired = true
-	default:
-		s.run = s.onTimeout
-		s.end()
+	if s.state != suspensionWaits || !s.channel.Overdue() {
+		s.mu.Unlock()
 		return
 	}
-	s.mu.Unlock()
+	s.channel.SetReadTimeout(nil, 0)
+	s.run = s.onTimeout
+	s.end()
 }
 
 // peerGone is the end by the client, or by Close. On the loop, or on the goroutine that has the channel.
@@ -351,12 +348,7 @@ func (s *Suspension) wait(gone, draining bool) {
 	s.mu.Lock()
 	s.state = suspensionWaits
 	gone = gone || s.gone
-	switch {
-	case s.run != nil:
-		s.end()
-		return
-	case s.expired && !gone:
-		s.run = s.onTimeout
+	if s.run != nil {
 		s.end()
 		return
 	}

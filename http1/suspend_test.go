@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"runtime"
 	"strings"
@@ -359,6 +360,75 @@ func TestSuspendShutdown(t *testing.T) {
 				t.Errorf("got %q", got)
 			}
 			c.Close()
+		}
+	})
+}
+
+// TestSuspendNoShutdown: that connections are not kept any more is no shutdown; one that follows is told.
+func TestSuspendNoShutdown(t *testing.T) {
+	inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+		var told atomic.Int32
+		s := newTaskSim(t, 1, reactortest.Faults{}, simConfig{policy: p}, func(task Task) {
+			task.Suspend().OnShutdown(func() { told.Add(1) })
+		}, nil)
+		c, _ := s.send(get)
+		defer c.Close()
+		synctest.Wait()
+		s.server.SetKeepAlivesEnabled(false)
+		s.reactor.CloseIdle()
+		synctest.Wait()
+		if n := told.Load(); n != 0 {
+			t.Errorf("told %d times before the shutdown", n)
+		}
+		s.server.Drain()
+		s.reactor.CloseIdle()
+		synctest.Wait()
+		if n := told.Load(); n != 1 {
+			t.Errorf("told %d times of the shutdown", n)
+		}
+	})
+}
+
+// TestSuspendToldLate: the loop may find a connection parked, and come to tell that when somebody has gone on with it already. It
+// must leave the connection alone then.
+func TestSuspendToldLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s *sim
+		told := 0
+		s = newTaskSim(t, 1, reactortest.Faults{}, simConfig{policy: dispatch.PolicyPool, Config: Config{
+			ConnState: func(_ net.Conn, state http.ConnState) {
+				if state == http.StateIdle { // on the task's goroutine
+					told++
+					s.server.SetKeepAlivesEnabled(false)
+					s.channels[0].Expired(nil)
+					s.channels[0].Draining(nil)
+				}
+			},
+		}}, func(task Task) { task.Suspend().Resume(taskHello) }, nil)
+		if got := s.roundTrip(get); told != 1 || !strings.HasSuffix(got, "Hello, World!") {
+			t.Errorf("told %d times, got %q", told, got)
+		}
+	})
+}
+
+// TestSuspendAgain: the timeout of one suspension, that the loop has found to have passed when that was over, does not end the
+// next one.
+func TestSuspendAgain(t *testing.T) {
+	inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+		s := newTaskSim(t, 1, reactortest.Faults{}, simConfig{policy: p}, func(task Task) {
+			task.SuspendFor(time.Minute, taskHello)
+		}, nil)
+		c, tap := s.send(get)
+		defer c.Close()
+		synctest.Wait()
+		s.channels[0].Expired(nil)
+		synctest.Wait()
+		if got, _ := tap.soFar(); got != "" {
+			t.Errorf("early: %q", got)
+		}
+		time.Sleep(2 * time.Minute)
+		if got, _ := tap.soFar(); !strings.HasSuffix(got, "Hello, World!") {
+			t.Errorf("late: %q", got)
 		}
 	})
 }

@@ -26,8 +26,9 @@ type Protocol interface {
 	// Drained says that all output has left, while the loop owns the connection. The result is as Input's.
 	Drained(t *Turn) bool
 
-	// Expired says that the read deadline has passed while the loop owns the connection; or while it is parked, when the
-	// loop calls it without owning the connection.
+	// Expired says that the read deadline has passed while the loop owns the connection. A nil t says that the connection
+	// was parked a moment ago, and that the loop does not own it: somebody may have gone on with it since, and the deadline
+	// may be another one (Overdue). It is told again, a tick of the wheel later, as long as that stays as it is.
 	Expired(t *Turn)
 
 	// PeerGone says that the peer closed or reset the connection, or the Server ended it, while a task owns it.
@@ -35,7 +36,7 @@ type Protocol interface {
 	PeerGone()
 
 	// Draining says, while the loop owns the connection, that the Server is shutting down: an idle connection closes now,
-	// any other after its request; or while it is parked, as Expired.
+	// any other after its request. A nil t is as Expired's.
 	Draining(t *Turn)
 
 	// Returned says that the loop owns the connection again, after Conn.Return. The result is as Input's.
@@ -198,7 +199,13 @@ func (c *Conn) Reclaim() { c.word.And(^taskOwned) }
 // Park leaves the connection, which the caller's task owns, to no goroutine: its deadline and the Server's shutdown are told to
 // the layer above from now on, as its peer's end is, and one of its callers becomes the task by Unpark. Which one is for the
 // layer above to see to.
-func (c *Conn) Park() { c.word.Or(wordParked) }
+func (c *Conn) Park() {
+	if c.word.Or(wordParked)&wordExpired != 0 {
+		// The deadline passed while there was a task to note it for.
+		c.word.And(^wordExpired)
+		c.schedule(c.readAt.Load())
+	}
+}
 
 // Unpark makes the caller the task of a connection that was parked.
 func (c *Conn) Unpark() { c.word.And(^wordParked) }
@@ -367,6 +374,9 @@ func (c *Conn) SetReadTimeout(t *Turn, d time.Duration) {
 	c.setReadAt(at)
 }
 
+// Overdue says whether the read deadline has passed. Owner only.
+func (c *Conn) Overdue() bool { return c.readAt.Load() <= c.loop.reactor.now() }
+
 func (c *Conn) setReadAt(at int64) {
 	if c.readAt.Load() != at { // a store costs as much as ten loads
 		c.readAt.Store(at)
@@ -427,9 +437,13 @@ func (c *Conn) expire(t *Turn, now int64) {
 		if c.readAt.Load() > now {
 			break // looked at after w: a task may have moved it before it released c
 		}
-		if w&taskOwned == 0 || w&wordParked != 0 {
-			// The compare-and-swap is for the parked one, which somebody may have gone on with, and given a new deadline.
-			if at := c.readAt.Load(); w&wordClosed == 0 && at <= now && c.readAt.CompareAndSwap(at, never) {
+		if w&wordParked != 0 {
+			c.proto.Expired(nil)
+			break
+		}
+		if w&taskOwned == 0 {
+			if w&(wordClosed|wordDoomed) == 0 { // its task may have ended it since
+				c.readAt.Store(never)
 				c.proto.Expired(t)
 			}
 			break

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -252,6 +253,68 @@ func TestStaleExpiry(t *testing.T) {
 		}
 		c.letGo()
 	})
+}
+
+// TestEndedWhileExpiring: a task that is told that its output has stalled ends its connection, before the loop looks at the read
+// deadline, which has passed at the same time. Expired is not called any more.
+func TestEndedWhileExpiring(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := taken()
+		s.peerGone = func(c *channel) { c.letGo() }
+		m := newSim(t, 0, reactortest.Faults{SendBuffer: 1 << 10, RecvBuffer: 1 << 10}, simConfig{writeStall: time.Minute}, s)
+		c, _ := m.take()
+		c.SetReadTimeout(nil, time.Minute)
+		if err := c.Write(nil, pattern(3<<10)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Minute)
+		if !c.closed.Load() {
+			t.Error("not closed")
+		}
+	})
+}
+
+// TestParked: what happens to a connection that a task has left to no goroutine is told without a Turn, since the loop does not
+// own it; and a deadline that passed just before is told, too.
+func TestParked(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		do   func(m *sim, c *channel)
+	}{
+		{"Expired", func(_ *sim, c *channel) {
+			c.SetReadTimeout(nil, time.Second)
+			c.Park()
+		}},
+		{"Expired before", func(_ *sim, c *channel) {
+			c.SetReadTimeout(nil, time.Second)
+			time.Sleep(2 * time.Second)
+			c.Park()
+		}},
+		{"Draining", func(m *sim, c *channel) {
+			c.Park()
+			m.reactor.TellDraining()
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newSim(t, 0, reactortest.Faults{}, simConfig{}, taken())
+				c, _ := m.take()
+				told := ""
+				c.parked = func(what string) {
+					told = what
+					c.SetReadTimeout(nil, 0)
+				}
+				test.do(m, c)
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				if want, _, _ := strings.Cut(test.name, " "); told != want {
+					t.Errorf("told %q", told)
+				}
+				c.Unpark()
+				c.letGo()
+			})
+		})
+	}
 }
 
 // TestInputEndOnce: reports after the end of the input are nothing new.

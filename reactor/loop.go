@@ -242,7 +242,11 @@ func (l *Loop) runPosted(t *Turn) bool {
 			// One by one, since each may give the loop away.
 			l.each(func(c *Conn) { l.taken = append(l.taken, op{conn: c, kind: opDraining}) })
 		case opDraining:
-			if w := o.conn.word.Load(); w&(wordDoomed|wordClosed) == 0 && (w&taskOwned == 0 || w&wordParked != 0) {
+			switch w := o.conn.word.Load(); {
+			case w&(wordDoomed|wordClosed) != 0:
+			case w&wordParked != 0:
+				o.conn.proto.Draining(nil)
+			case w&taskOwned == 0:
 				o.conn.proto.Draining(t)
 			}
 		case opReturn:

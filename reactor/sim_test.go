@@ -261,12 +261,13 @@ type channel struct {
 	serving atomic.Bool // a goroutine has the connection
 	opened  atomic.Bool
 	closed  atomic.Bool
-	ended   bool        // InputEnd was called; of the owner, and so unguarded
-	turns   int         // counts calls; of the owner, so that the race detector sees two of them
-	gone    atomic.Bool // PeerGone was called
-	taken   atomic.Bool // the test owns it
-	doomed  atomic.Bool // its task has ended it
-	state   any         // the script's
+	ended   bool              // InputEnd was called; of the owner, and so unguarded
+	turns   int               // counts calls; of the owner, so that the race detector sees two of them
+	gone    atomic.Bool       // PeerGone was called
+	taken   atomic.Bool       // the test owns it
+	doomed  atomic.Bool       // its task has ended it
+	parked  func(what string) // is told what a connection without a goroutine is told
+	state   any               // the script's
 }
 
 var _ reactor.Protocol = (*channel)(nil)
@@ -380,6 +381,10 @@ func (c *channel) Drained(t *reactor.Turn) bool {
 }
 
 func (c *channel) Expired(t *reactor.Turn) {
+	if t == nil {
+		c.parked("Expired")
+		return
+	}
 	c.enter("Expired")
 	defer c.leave(t)
 	if c.script.expired != nil {
@@ -390,6 +395,10 @@ func (c *channel) Expired(t *reactor.Turn) {
 }
 
 func (c *channel) Draining(t *reactor.Turn) {
+	if t == nil {
+		c.parked("Draining")
+		return
+	}
 	c.enter("Draining")
 	defer c.leave(t)
 	if c.script.draining != nil {
