@@ -242,7 +242,7 @@ func (b *body) await() error {
 	ch := b.channel
 	if b.expected {
 		b.expected = false
-		if err := ch.x.response.sendContinue(); err != nil {
+		if err := ch.x.response.sendContinue(nil); err != nil {
 			return err
 		}
 	}

@@ -592,7 +592,7 @@ func (ch *channel) receiveHead(t *reactor.Turn, guarded bool) (w want, ok bool) 
 			return wantClose, false
 		}
 		ch.x.native.keepText()
-		if err := ch.beginCollect(); err != nil {
+		if err := ch.beginCollect(t); err != nil {
 			return wantClose, false
 		}
 		return wantInput, true
@@ -626,7 +626,7 @@ func (ch *channel) pause(t *reactor.Turn) want {
 		case ch.Blocked():
 			return wantRoom // process comes back here when the output has left
 		case ch.ended == io.EOF && !ch.onlyEmptyLines():
-			return ch.refuse(nil, errCutHead)
+			return ch.refuse(t, errCutHead)
 		}
 		return wantClose
 	}

@@ -144,9 +144,8 @@ var (
 	errNoRoom   = &httpparse.SyntaxError{Status: http.StatusInsufficientStorage, Rule: "there is no room for the content"}
 )
 
-// beginCollect lets the content of the request that was begun be received before its handler is called. It says whether it is
-// to be waited for.
-func (ch *channel) beginCollect() error {
+// beginCollect lets the content of the request that was begun be received before its handler is called.
+func (ch *channel) beginCollect(t *reactor.Turn) error {
 	c := &ch.server().config
 	b := ch.x.body
 	b.collected = &collected{limit: c.BodyMemory, newSpool: c.NewSpool, budget: c.Memory}
@@ -156,7 +155,7 @@ func (ch *channel) beginCollect() error {
 	ch.setState(stateBody)
 	if b.expected {
 		b.expected = false
-		return ch.x.response.sendContinue()
+		return ch.x.response.sendContinue(t)
 	}
 	return nil
 }

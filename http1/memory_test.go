@@ -183,3 +183,42 @@ func TestMemoryFull(t *testing.T) {
 		memory.Put(others)
 	})
 }
+
+// TestMemoryOnLoop: what the loop itself answers, while its client takes only a part of it and there is no memory for the rest, is
+// waited for by a goroutine that is not the loop: others are served meanwhile.
+func TestMemoryOnLoop(t *testing.T) {
+	for _, test := range []struct {
+		name, raw string
+		half      bool // the client ends its stream
+		want      string
+	}{
+		{"head that ends", "GET / HT", true, "HTTP/1.1 400 "},
+		{"100-continue", "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n", false, "HTTP/1.1 100 "},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+				const limit = 1 << 20
+				memory := reactor.NewMemory(limit)
+				memory.Reserve(limit - limit/8)
+				s := newSim(t, 1, reactortest.Faults{SendBuffer: 8, RecvBuffer: 8}, simConfig{policy: p, Config: Config{
+					Memory: memory, BufferRequests: true, BodyMemory: 1 << 10,
+				}}, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") })
+				c := s.dial()
+				defer c.Close()
+				io.WriteString(c, test.raw)
+				if test.half {
+					c.CloseWrite()
+				}
+				synctest.Wait()
+				if got := s.roundTrip(get); !strings.HasSuffix(got, "ok") {
+					t.Errorf("the other got %q", got)
+				}
+				tap := newTap(c)
+				synctest.Wait()
+				if got, _ := tap.soFar(); !strings.HasPrefix(got, test.want) {
+					t.Errorf("got %q", got)
+				}
+			})
+		})
+	}
+}

@@ -302,15 +302,16 @@ func (r *response) neverContinue() {
 	r.interim.Unlock()
 }
 
-// sendContinue sends 100 (Continue), unless the answer has begun. The body's reader calls it, on whichever goroutine.
-func (r *response) sendContinue() error {
+// sendContinue sends 100 (Continue), unless the answer has begun. The body's reader calls it, on whichever goroutine, or the
+// channel's owner.
+func (r *response) sendContinue(t *reactor.Turn) error {
 	r.interim.Lock()
 	defer r.interim.Unlock()
 	if !r.expected {
 		return nil
 	}
 	r.expected = false
-	return r.x.channel.Conn.Write(nil, []byte("HTTP/1.1 100 Continue\r\n\r\n"))
+	return r.x.channel.Conn.Write(t, []byte("HTTP/1.1 100 Continue\r\n\r\n"))
 }
 
 func (r *response) bodyAllowed() bool { return bodyAllowed(r.status) }
