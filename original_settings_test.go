@@ -657,7 +657,7 @@ func settingLogSocketErrors(t *testing.T) {
 				}
 			}
 		case "/error":
-			panic(syscall.ECONNRESET)
+			panic(syscall.ETIMEDOUT)
 		}
 	})}
 	ts := serve(t, s)
@@ -687,7 +687,7 @@ func settingLogSocketErrors(t *testing.T) {
 	if err := s.Shutdown(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if all := logged.All(); len(all) != 1 || !strings.Contains(all[0].Message, syscall.ECONNRESET.Error()) {
+	if all := logged.All(); len(all) != 1 || !strings.Contains(all[0].Message, syscall.ETIMEDOUT.Error()) {
 		t.Errorf("logged %v", all)
 	}
 }
