@@ -40,6 +40,7 @@ var differences = map[string]difference{
 	"chunked of a 1.0 request":       {"RFC 9112 §6.1: framing that HTTP/1.0 does not have is faulty; net/http ignores the field, and reads the next request where the content begins", "400"},
 	"chunked of a 1.0 request, kept": {"likewise", "400"},
 
+	"CONNECT":              {"what follows it may be meant for a tunnel (RFC 9110 §9.3.6): its answer is the last of the connection", "Connection: close\r\n"},
 	"CONNECT without Host": {"stricter parsing", "400"},
 	"CONNECT of a path":    {"stricter parsing", "400"},
 	"empty Host":           {"stricter parsing", "400"},

@@ -44,7 +44,7 @@ func TestTaskView(t *testing.T) {
 		{"absolute", "PUT http://H:1/p//q?r HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", `PUT PUT "http://H:1/p//q?r" "/p//q" "/p//q" "r" ["p" "" "q"] "H:1" 0 HTTP/1.1 true`},
 		{"absolute without a path", "GET http://H?q HTTP/1.1\r\nHost: h\r\n\r\n", `GET GET "http://H?q" "/" "/" "q" [] "H" 0 HTTP/1.1 true`},
 		{"asterisk", "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", `OPTIONS OPTIONS "*" "*" "*" "" [] "h" 0 HTTP/1.1 true`},
-		{"authority", "CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n", `CONNECT CONNECT "h:1" "" "" "" [] "h:1" 0 HTTP/1.1 true`},
+		{"authority", "CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n", `CONNECT CONNECT "h:1" "" "" "" [] "h:1" 0 HTTP/1.1 false`},
 		{"own method", "PURGE / HTTP/1.0\r\n\r\n", ` PURGE "/" "/" "/" "" [] "" 0 HTTP/1.0 false`},
 		{"1.0 kept", "DELETE / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", `DELETE DELETE "/" "/" "/" "" [] "" 0 HTTP/1.0 true`},
 		{"length", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc", `POST POST "/" "/" "/" "" [] "h" 3 HTTP/1.1 true`},

@@ -753,7 +753,7 @@ var scenarios = []scenario{
 	{name: "OPTIONS * with a body", raw: "OPTIONS * HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc" + get, handler: show},
 	{name: "OPTIONS * with a large body", raw: strings.Replace(post(10000), "POST /", "OPTIONS *", 1) + get, handler: show},
 	{name: "OPTIONS of a path", raw: "OPTIONS /x HTTP/1.1\r\nHost: a\r\n\r\n", handler: show},
-	{name: "CONNECT", raw: "CONNECT b:443 HTTP/1.1\r\nHost: b:443\r\n\r\n", handler: show},
+	{name: "CONNECT", raw: "CONNECT b:443 HTTP/1.1\r\nHost: b:443\r\n\r\n" + get, handler: show},
 	{name: "CONNECT without Host", raw: "CONNECT b:443 HTTP/1.1\r\n\r\n", handler: show},
 	{name: "CONNECT of a path", raw: "CONNECT /rpc HTTP/1.1\r\nHost: b:443\r\n\r\n", handler: show},
 	{name: "no Host", raw: "GET / HTTP/1.1\r\n\r\n", handler: show},

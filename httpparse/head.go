@@ -39,7 +39,7 @@ type Head struct {
 	HasHost       bool
 	ContentLength int64 // -1 where the field is absent
 	Chunked       bool  // the body is chunked; ContentLength is -1 then
-	Close         bool  // Connection lists "close"
+	Close         bool  // Connection lists "close", or the method is CONNECT: what follows may be meant for a tunnel
 	KeepAlive     bool  // Connection lists "keep-alive"
 	Upgrade       bool  // Connection lists "upgrade"
 	Continue      bool  // Expect: 100-continue in an HTTP/1.1 request that has a body

@@ -93,7 +93,7 @@ func (h *Head) targetForm(buf []byte) error {
 	method, target := h.Method.Of(buf), h.Target.Of(buf)
 	switch {
 	case string(method) == "CONNECT":
-		h.Form, h.Authority = AuthorityForm, h.Target
+		h.Form, h.Authority, h.Close = AuthorityForm, h.Target, true
 		if hasPort, ok := hostPort(target); !ok || !hasPort {
 			return errConnect
 		}
