@@ -32,9 +32,6 @@ func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	w.hijacked = taken
 	w.response = nil
-	w.deadlines.Lock()
-	w.channel = nil
-	w.deadlines.Unlock()
 	rw := bufio.NewReadWriter(bufio.NewReaderSize(&resumedReader{rest, conn}, max(len(rest), minHijackBuffer)), bufio.NewWriter(conn))
 	if len(rest) > 0 {
 		// So that Buffered says how much has been read. It can't fail: the bytes are there.
@@ -91,6 +88,8 @@ func (r *response) hijack() (net.Conn, []byte, error) {
 		}
 	}
 	ch.report(http.StateHijacked)
+	x.slab.ctx.localAddr() // while there is a descriptor to be asked
+	x.slab.writer.endDeadlines()
 	x.body.letGo()
 	rest := append(append([]byte(nil), ch.in[ch.at:]...), read...)
 

@@ -41,13 +41,18 @@ type writer struct {
 	hijacked *hijacked // what is left after Hijack; guarded by mu
 
 	deadlines sync.Mutex
-	channel   *channel // nil after letGo; guarded by deadlines
+	channel   *channel // nil after letGo and Hijack; guarded by deadlines
 }
 
 func (w *writer) letGo() {
 	w.mu.Lock()
 	w.response = nil
 	w.mu.Unlock()
+	w.endDeadlines()
+}
+
+// endDeadlines lets nobody set a deadline any more.
+func (w *writer) endDeadlines() {
 	w.deadlines.Lock()
 	w.channel = nil
 	w.deadlines.Unlock()
