@@ -166,6 +166,9 @@ func (s *Suspension) Context() context.Context {
 	default:
 		s.ctx = &requestContext{base: s.channel.baseContext(), channel: s.channel}
 		s.channel.ctx.Store(s.ctx)
+		if s.gone {
+			s.ctx.peerGone()
+		}
 	}
 	return s.ctx
 }

@@ -159,6 +159,17 @@ func TestSuspendEarly(t *testing.T) {
 			parked := task.Suspend()
 			parked.OnGone(func() { s.logf("gone") })
 		}, ""},
+		{"gone before its context is asked for", func(s *sim, c *reactortest.Client, task Task) {
+			parked := task.Suspend()
+			c.CloseWrite()
+			time.Sleep(time.Second)
+			parked.Context()
+			parked.Resume(func(task Task) {
+				if task.Context().Err() != nil {
+					s.logf("gone")
+				}
+			})
+		}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inBubbles(t, func(t *testing.T, p dispatch.Policy) {
