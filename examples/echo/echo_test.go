@@ -160,6 +160,20 @@ func TestLog(t *testing.T) {
 	}
 }
 
+// TestLogPipeline: whoever asks after a long pipeline is told of all of it, or would take the start for lost.
+func TestLogPipeline(t *testing.T) {
+	const requests = 10_000
+	l := newEcho().log
+	for range requests {
+		q := &request{peer: "p", method: "GET", target: "/", proto: "HTTP/1.1", host: "a"}
+		l.add(q)
+		l.complete(q, "")
+	}
+	if n := strings.Count(string(l.take("p")), `"complete":true`); n != requests {
+		t.Errorf("%d requests, want %d", n, requests)
+	}
+}
+
 func TestLogLimits(t *testing.T) {
 	l := newRequestLog(3, 5000)
 	for i := range 5 {

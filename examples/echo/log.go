@@ -10,7 +10,7 @@ import (
 
 // What the log keeps at most. Nobody has to read it, so it forgets the oldest request by itself.
 const (
-	maxLogRequests = 4096
+	maxLogRequests = 16 << 10
 	maxLogBytes    = 32 << 20
 )
 
