@@ -8,13 +8,16 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/waitress-go/waitress/dispatch"
+	"github.com/waitress-go/waitress/reactor"
 	"github.com/waitress-go/waitress/reactor/reactortest"
 )
 
@@ -292,5 +295,58 @@ func TestDrainNew(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		around(t, "drained", s.drain(), newGrace-2*time.Second)
 		c.Close()
+	})
+}
+
+// A wakePoller calls wake before each Wake, and counts the Waits.
+type wakePoller struct {
+	reactor.Poller
+	wake  func(p *wakePoller)
+	waits atomic.Int64
+}
+
+func (p *wakePoller) Wake() error {
+	p.wake(p)
+	return p.Poller.Wake()
+}
+
+func (p *wakePoller) Wait(events []reactor.Event, timeout time.Duration) (int, error) {
+	p.waits.Add(1)
+	return p.Poller.Wait(events, timeout)
+}
+
+// TestDrainBeforeRelease: a task has made its connection idle, and is about to give it back, when the loop tells all others of the
+// shutdown. It is told then, too, and closes.
+func TestDrainBeforeRelease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s *sim
+		var answered, drained atomic.Bool
+		wake := func(p *wakePoller) {
+			if !answered.Load() || drained.Swap(true) {
+				return
+			}
+			// The task schedules its idle timeout.
+			before := p.waits.Load()
+			s.server.Drain()
+			p.Poller.Wake()
+			s.reactor.CloseIdle()
+			for p.waits.Load() < before+3 {
+				p.Poller.Wake()
+				runtime.Gosched()
+			}
+		}
+		s = newSim(t, 1, reactortest.Faults{}, simConfig{
+			policy: dispatch.PolicyPool, Config: Config{IdleTimeout: time.Hour},
+			poller: func(p reactor.Poller) reactor.Poller { return &wakePoller{Poller: p, wake: wake} },
+		}, func(http.ResponseWriter, *http.Request) { answered.Store(true) })
+		c, _ := s.send(get)
+		defer c.Close()
+		time.Sleep(time.Minute)
+		if !drained.Load() {
+			t.Error("the idle timeout was not scheduled")
+		}
+		if n := s.reactor.Conns(); n != 0 {
+			t.Errorf("%d connections are left", n)
+		}
 	})
 }

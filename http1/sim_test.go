@@ -53,6 +53,8 @@ type simConfig struct {
 
 	overflow int // of output, into what newSpool makes
 	newSpool func() (reactor.Spool, error)
+
+	poller func(reactor.Poller) reactor.Poller // wraps every poller
 }
 
 // trust makes the adaptive policy expect that requests are quick, so that they begin on the loop, which takes a while otherwise.
@@ -117,8 +119,13 @@ func newSim(t *testing.T, seed int64, faults reactortest.Faults, config simConfi
 	others := config.Memory.Used()
 	s.server = New(config.Config)
 	s.reactor, err = reactor.New(reactor.Config{
-		Loops:         max(config.loops, 1),
-		NewPoller:     func() (reactor.Poller, error) { return s.network.NewPoller(), nil },
+		Loops: max(config.loops, 1),
+		NewPoller: func() (reactor.Poller, error) {
+			if config.poller != nil {
+				return config.poller(s.network.NewPoller()), nil
+			}
+			return s.network.NewPoller(), nil
+		},
 		Sockets:       s.network.Sockets(),
 		HighWatermark: max(config.watermark, 1<<12),
 		WriteStall:    config.writeStall,

@@ -138,13 +138,16 @@ const (
 	// wordParked: the task that owns the connection has no goroutine, and waits for a call of the layer above. Set by the
 	// task, cleared by whoever ends that.
 	wordParked
+	// wordDraining: a shutdown is to be told when the loop owns the connection, since its task may have looked for one just
+	// before. Set and cleared by the loop.
+	wordDraining
 )
 
 // wordString lists the bits of a word, for failing invariants.
 func wordString(w uint32) string {
 	names := [...]string{
 		"task", "readable", "drained", "writable", "expired", "peerClosed", "hangup", "waiting", "doomed",
-		"closed", "ended", "again", "unwatched", "sender", "parked",
+		"closed", "ended", "again", "unwatched", "sender", "parked", "draining",
 	}
 	var set []string
 	for i, name := range names {
@@ -252,7 +255,7 @@ func (c *Conn) Release(draining bool) bool {
 			return false
 		}
 		if c.word.CompareAndSwap(w, w&^(taskOwned|wordDrained|wordWaiting)) {
-			if w&(wordDoomed|wordExpired) != 0 {
+			if w&(wordDoomed|wordExpired|wordDraining) != 0 {
 				c.loop.post(op{conn: c, kind: opSettle})
 			}
 			return true
@@ -514,8 +517,28 @@ func (c *Conn) settle(t *Turn) {
 		c.word.And(^wordExpired)
 		c.expire(t, c.loop.reactor.now())
 	}
+	if !t.lost && c.clear(wordDraining) {
+		c.draining(t)
+	}
 	if !t.lost {
 		c.input(t)
+	}
+}
+
+// draining tells of a shutdown, now or when c's task has released it. Loop only.
+func (c *Conn) draining(t *Turn) {
+	for {
+		w := c.word.Load()
+		switch {
+		case w&(wordDoomed|wordClosed) != 0: // settle closes it, or it is over
+		case w&wordParked != 0:
+			c.proto.Draining(nil)
+		case w&taskOwned == 0:
+			c.proto.Draining(t)
+		case !c.word.CompareAndSwap(w, w|wordDraining):
+			continue
+		}
+		return
 	}
 }
 

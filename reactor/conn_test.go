@@ -317,6 +317,23 @@ func TestParked(t *testing.T) {
 	}
 }
 
+// TestDrainingOwned: a shutdown that the loop can't tell, because a task has the connection, is told when that has released it.
+func TestDrainingOwned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newSim(t, 0, reactortest.Faults{}, simConfig{}, taken())
+		c, _ := m.take()
+		m.reactor.TellDraining()
+		synctest.Wait()
+		if c.closed.Load() || !c.release(false) {
+			t.Error("could not be released")
+		}
+		synctest.Wait()
+		if !c.closed.Load() {
+			t.Error("not told")
+		}
+	})
+}
+
 // TestInputEndOnce: reports after the end of the input are nothing new.
 func TestInputEndOnce(t *testing.T) {
 	simulate(t, 10, func(t *testing.T, seed int64) {

@@ -242,13 +242,7 @@ func (l *Loop) runPosted(t *Turn) bool {
 			// One by one, since each may give the loop away.
 			l.each(func(c *Conn) { l.taken = append(l.taken, op{conn: c, kind: opDraining}) })
 		case opDraining:
-			switch w := o.conn.word.Load(); {
-			case w&(wordDoomed|wordClosed) != 0:
-			case w&wordParked != 0:
-				o.conn.proto.Draining(nil)
-			case w&taskOwned == 0:
-				o.conn.proto.Draining(t)
-			}
+			o.conn.draining(t)
 		case opReturn:
 			o.conn.returned(t)
 		case opAbort:
