@@ -66,7 +66,8 @@ func TestHijackDeadlines(t *testing.T) {
 			over := make(chan struct{})
 			go func() {
 				defer close(over)
-				for control.SetReadDeadline(time.Now().Add(time.Hour)) == nil && control.SetWriteDeadline(time.Time{}) == nil {
+				for late := false; !late; {
+					late = control.SetReadDeadline(time.Now().Add(time.Hour)) != nil || control.SetWriteDeadline(time.Time{}) != nil
 				}
 			}()
 			if _, _, err := control.Hijack(); err != nil {

@@ -163,9 +163,6 @@ func (c *Conn) clear(bit uint32) bool {
 	return c.word.Load()&bit != 0 && c.word.And(^bit)&bit != 0
 }
 
-// Loop returns the loop that the connection lives on.
-func (c *Conn) Loop() *Loop { return c.loop }
-
 // FD returns the descriptor. It is valid while the caller owns the connection.
 func (c *Conn) FD() FD { return c.fd }
 

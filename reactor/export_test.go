@@ -24,6 +24,10 @@ func (c *Conn) String() string {
 // ConnSize is the size of a Conn.
 const ConnSize = unsafe.Sizeof(Conn{})
 
+// Loop returns the loop that the connection lives on, or that t is a turn of.
+func (c *Conn) Loop() *Loop { return c.loop }
+func (t *Turn) Loop() *Loop { return t.loop }
+
 // NoteExpired is what the loop does when it finds that the read deadline of a task's connection has passed.
 func (c *Conn) NoteExpired() { c.word.Or(wordExpired) }
 

@@ -56,9 +56,6 @@ type Turn struct {
 // maxEvents bounds how many events one Wait returns, so that timers and posted work are not far away.
 const maxEvents = 256
 
-// Loop returns the loop that t is a turn of.
-func (t *Turn) Loop() *Loop { return t.loop }
-
 // Lost says whether the turn was given away, or taken: the caller runs on as a task would, and may touch the loop no more.
 // Between Enter and Leave any goroutine may ask.
 func (t *Turn) Lost() bool {
