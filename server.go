@@ -285,8 +285,8 @@ type Server struct {
 	// syscall.Conn has its descriptor asked (RawConn.Control), and no more: the server reads and writes it.
 	ConnContext func(ctx context.Context, c net.Conn) context.Context
 
-	// ConnState is told when a connection changes its state. The net.Conn is the one that ConnContext gets. It is called
-	// on the event loops, and must not wait.
+	// ConnState is told when a connection changes its state. The net.Conn is the one that ConnContext gets. It is called where
+	// the state changes, which may be an event loop, and must neither wait nor panic.
 	ConnState func(net.Conn, http.ConnState)
 
 	// Logger gets what the server has to say. Default: warnings and errors to standard error, in zap's console form; or

@@ -118,6 +118,11 @@ func (s *netSocket) handshake() bool {
 func (s *netSocket) shake(c handshaker) error {
 	d := s.sockets.handshakeTimeout
 	if s.conn.SetDeadline(time.Now().Add(d)) == nil {
+		s.mu.Lock()
+		if s.end >= netClosing {
+			_ = s.conn.SetDeadline(longAgo) // Close's, which may have come just before
+		}
+		s.mu.Unlock()
 		err := c.HandshakeContext(context.Background())
 		if err == nil {
 			err = s.conn.SetDeadline(time.Time{})

@@ -61,7 +61,7 @@ var documented = []documentation{
 	{"DisableGeneralOptionsHandler", "What it says", "DisableGeneralOptionsHandler passes \"OPTIONS *\" to the Handler instead of answering it."},
 	{"BaseContext", "In Go only", "BaseContext gives the context that requests of a listener are based on. Default: context.Background."},
 	{"ConnContext", "In Go only", "ConnContext changes the context of a new connection's requests. The net.Conn tells its addresses, can be closed, and as a syscall.Conn has its descriptor asked (RawConn.Control), and no more: the server reads and writes it."},
-	{"ConnState", "In Go only", "ConnState is told when a connection changes its state. The net.Conn is the one that ConnContext gets. It is called on the event loops, and must not wait."},
+	{"ConnState", "In Go only", "ConnState is told when a connection changes its state. The net.Conn is the one that ConnContext gets. It is called where the state changes, which may be an event loop, and must neither wait nor panic."},
 	{"Logger", "In Go only", "Logger gets what the server has to say. Default: warnings and errors to standard error, in zap's console form; or ErrorLog."},
 	{"ErrorLog", "In Go only", "ErrorLog gets what http.Server would log, if Logger is not set."},
 }

@@ -292,11 +292,15 @@ func (ch *channel) onlyEmptyLines() bool {
 // PeerGone implements reactor.Protocol. The end of the peer's stream is no reason to cancel while something that came before
 // it waits: the rest of the body, or the next request. net/http does the same.
 func (ch *channel) PeerGone() {
-	if ctx := ch.ctx.Load(); ctx != nil && (ch.quiet.Load() || ch.Over()) {
-		ctx.peerGone()
+	if !ch.quiet.Load() && !ch.Over() {
+		return
 	}
-	if s := ch.suspended.Load(); s != nil && (ch.quiet.Load() || ch.Over()) {
+	// In this order: a suspension that is resumed meanwhile may have been asked for its context before.
+	if s := ch.suspended.Load(); s != nil {
 		s.peerGone()
+	}
+	if ctx := ch.ctx.Load(); ctx != nil {
+		ctx.peerGone()
 	}
 }
 

@@ -428,7 +428,7 @@ func (c *Conn) expire(t *Turn, now int64) {
 	}
 	if c.out.stallAt() <= now {
 		c.fail(ErrStalled)
-	} else if c.writeAt.Load() <= now && c.out.waits() {
+	} else if c.out.waits() && c.writeAt.Load() <= now { // in this order: who sets a later one may write then
 		c.writeAt.Store(never)
 		c.fail(ErrDeadline)
 	}
