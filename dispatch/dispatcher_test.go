@@ -440,7 +440,7 @@ func TestReap(t *testing.T) {
 			close(release)
 			synctest.Wait()
 		}
-		const need = 2 * idleKept
+		const need = 4 * idleKept
 		burst(3 * need)
 		for range 10 {
 			time.Sleep(reapEvery / 2)

@@ -21,7 +21,7 @@ const (
 	// idleKept is how many threads stay parked for ever, and how many more than the load has needed. The others end at the
 	// reaper's next look, which it takes at this interval while there are any: long enough to span the pauses within a
 	// load, and short enough that little is left of one.
-	idleKept  = 4
+	idleKept  = 2
 	reapEvery = 20 * time.Millisecond
 
 	// depthInterval is the least time between two calls of Config.Depth.
