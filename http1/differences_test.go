@@ -44,6 +44,11 @@ var differences = map[string]difference{
 	"CONNECT without Host": {"stricter parsing", "400"},
 	"CONNECT of a path":    {"stricter parsing", "400"},
 	"empty Host":           {"stricter parsing", "400"},
-	"empty lines before":   {"RFC 9112 §2.2 asks to ignore them; net/http does so behind a POST only", "ok"},
-	"HTTP/2 preface":       {"net/http lets handlers have it", "505"},
+
+	"* with another method":      {"RFC 9112 §3.2.4: that form is OPTIONS' alone", "400"},
+	"IPv6 Host without brackets": {"stricter parsing: where its port begins can't be told", "400"},
+	"IPv6 Host with a zone":      {"stricter parsing: RFC 3986 §3.2.2 has no zones, which mean nothing to another host", "400"},
+
+	"empty lines before": {"RFC 9112 §2.2 asks to ignore them; net/http does so behind a POST only", "ok"},
+	"HTTP/2 preface":     {"net/http lets handlers have it", "505"},
 }
