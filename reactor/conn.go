@@ -415,7 +415,7 @@ func (c *Conn) schedule(at int64) {
 	if at == never {
 		return
 	}
-	if t := tickAfter(at); t < c.wheelAt.Load() {
+	if t := tickFor(at, c.loop.clock.Load()); t < c.wheelAt.Load() {
 		c.loop.schedule(c, t)
 	}
 }
@@ -459,7 +459,7 @@ func (c *Conn) expire(t *Turn, now int64) {
 	if w := c.word.Load(); w&wordClosed != 0 {
 		return
 	} else if at := c.nextDeadline(w, now); at != never {
-		c.loop.schedule(c, tickAfter(at))
+		c.loop.schedule(c, tickFor(at, now))
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 )
 
 // A clockwork is a wheel beside the plainest thing that does the same: a list of who is due when.
@@ -303,5 +304,33 @@ func TestWheelOrder(t *testing.T) {
 	due := w.wheel.advance(200000, nil)
 	if !slices.IsSortedFunc(due, func(a, b *Conn) int { return int(at[a] - at[b]) }) || len(due) != len(w.conns) {
 		t.Errorf("%d fired, in the wrong order", len(due))
+	}
+}
+
+// TestTickFor: a look is never late, always ahead, and shared by those whose deadlines are far; from look to look a connection
+// comes to its deadline in a few steps.
+func TestTickFor(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 10_000 {
+		now := random.Int64N(int64(time.Hour))
+		deadline := now + 1 + random.Int64N(1<<random.IntN(40))
+		for looks := 1; now < deadline; looks++ {
+			at := tickFor(deadline, now)
+			if at > tickAfter(deadline) || at <= now/int64(tick) || looks > 20 {
+				t.Fatalf("look %d, %v before the deadline: after %d ticks", looks, time.Duration(deadline-now), at-now/int64(tick))
+			}
+			now = at * int64(tick)
+		}
+	}
+	looks := make(map[int64]bool)
+	for i := range int64(15_000) { // that open within half a minute, and have 10 s
+		opened := i * int64(30*time.Second) / 15_000
+		looks[tickFor(opened+int64(10*time.Second), opened)] = true
+	}
+	if len(looks) > 16 {
+		t.Errorf("15,000 connections are looked at %d times", len(looks))
+	}
+	if tickFor(never, 0) != never {
+		t.Error("never is some time")
 	}
 }
