@@ -219,6 +219,7 @@ func TestWriteStall(t *testing.T) {
 		if d := time.Since(begun); d < stall || d > stall+5*time.Millisecond {
 			t.Errorf("given up after %v", d)
 		}
+		synctest.Wait() // the loop has failed the output, and tells so next
 		if err != reactor.ErrStalled || !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
