@@ -19,6 +19,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/waitress-go/waitress/bench/internal/child"
 	"github.com/waitress-go/waitress/bench/internal/meter"
 )
 
@@ -95,7 +96,7 @@ func (b *bench) once(ctx context.Context, sc scenario, e engine) (sample, error)
 	if err != nil {
 		return nil, err
 	}
-	defer s.stop()
+	defer s.Stop()
 	return sc.measure(ctx, b, s)
 }
 
@@ -215,14 +216,14 @@ func (b *bench) load(ctx context.Context, s *server, groups []meter.Group) (*met
 }
 
 // hold opens idle connections. They stay open until the child is stopped.
-func (b *bench) hold(ctx context.Context, s *server, secure bool) (*child, error) {
+func (b *bench) hold(ctx context.Context, s *server, secure bool) (*child.Child, error) {
 	o := &meter.Order{Hold: b.config.idle, TLS: secure, Groups: []meter.Group{plain(1, helloKind)}}
 	c, err := b.startLoad(ctx, s, o)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.decode(ctx, new(meter.Load), 4*patience); err != nil {
-		c.stop()
+	if err := c.Decode(ctx, new(meter.Load), 4*child.Patience); err != nil {
+		c.Stop()
 		return nil, err
 	}
 	return c, nil
@@ -233,12 +234,12 @@ func (b *bench) order(ctx context.Context, s *server, o *meter.Order) (*meter.Lo
 	if err != nil {
 		return nil, err
 	}
-	defer c.stop()
+	defer c.Stop()
 	l := new(meter.Load)
-	return l, c.decode(ctx, l, o.Warmup+o.Duration+maxDelay+patience)
+	return l, c.Decode(ctx, l, o.Warmup+o.Duration+maxDelay+child.Patience)
 }
 
-func (b *bench) startLoad(ctx context.Context, s *server, o *meter.Order) (*child, error) {
+func (b *bench) startLoad(ctx context.Context, s *server, o *meter.Order) (*child.Child, error) {
 	o.Addr, o.MaxDelay = s.addr, maxDelay
 	for i := range o.Groups {
 		if o.Groups[i].Rate > 0 && b.config.rateFactor != 1 {
@@ -250,5 +251,5 @@ func (b *bench) startLoad(ctx context.Context, s *server, o *meter.Order) (*chil
 	if err != nil {
 		return nil, err
 	}
-	return start(ctx, "load", string(line)+"\n", b.binary(loadProgram), "-cpu", strconv.Itoa(b.config.loadCPU))
+	return child.Start(ctx, "load", string(line)+"\n", b.binary(loadProgram), "-cpu", strconv.Itoa(b.config.loadCPU))
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/waitress-go/waitress/bench/internal/app"
+	"github.com/waitress-go/waitress/bench/internal/child"
 	"github.com/waitress-go/waitress/bench/internal/meter"
 )
 
@@ -207,13 +208,13 @@ func busy(ctx context.Context, b *bench, s *server) (sample, error) {
 const slowStart = 2 * time.Second
 
 // startSlow starts slow readers, in a load process of their own, which go on until it is stopped.
-func startSlow(ctx context.Context, b *bench, s *server, slow meter.Group) (*child, error) {
+func startSlow(ctx context.Context, b *bench, s *server, slow meter.Group) (*child.Child, error) {
 	reading, err := b.startLoad(ctx, s, &meter.Order{Duration: time.Hour, Groups: []meter.Group{slow}})
 	if err != nil {
 		return nil, err
 	}
 	if err := pause(ctx, slowStart); err != nil {
-		reading.stop()
+		reading.Stop()
 		return nil, err
 	}
 	return reading, nil
@@ -235,7 +236,7 @@ func slowReaders(ctx context.Context, b *bench, s *server) (sample, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer reading.stop()
+	defer reading.Stop()
 	during, err := s.resident()
 	if err != nil {
 		return nil, err
@@ -261,12 +262,12 @@ func slowFiles(ctx context.Context, b *bench, s *server) (sample, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer twin.stop()
+	defer twin.Stop()
 	reading, err := startSlow(ctx, b, s, slow)
 	if err != nil {
 		return nil, err
 	}
-	defer reading.stop()
+	defer reading.Stop()
 	beside, alone, err := inTurn(ctx, b.config.duration, s.addr, twin.addr)
 	if err != nil {
 		return nil, err
@@ -283,7 +284,7 @@ func slowFiles(ctx context.Context, b *bench, s *server) (sample, error) {
 		return nil, err
 	}
 	if stats.Sockets <= readers {
-		return nil, fmt.Errorf("%s: %d sockets are open, with %d downloads", s.name, stats.Sockets, readers)
+		return nil, fmt.Errorf("%s: %d sockets are open, with %d downloads", s.engine.name, stats.Sockets, readers)
 	}
 	found[goroutines] = float64(stats.Goroutines)
 	return found, nil
@@ -340,7 +341,7 @@ func many(ctx context.Context, b *bench, s *server) (sample, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer held.stop()
+	defer held.Stop()
 	found, err := requests{closed: active, open: []meter.Group{rated(64, usualRate, helloKind)}}.measure(ctx, b, s)
 	if err != nil {
 		return nil, err
@@ -370,7 +371,7 @@ func idle(secure bool) func(context.Context, *bench, *server) (sample, error) {
 		if err != nil {
 			return nil, err
 		}
-		defer held.stop()
+		defer held.Stop()
 		if err := pause(ctx, settle); err != nil {
 			return nil, err
 		}
@@ -410,7 +411,7 @@ func firstAnswerOf(ctx context.Context, _ *bench, s *server) (sample, error) {
 	if err := s.ask(ctx); err != nil {
 		return nil, err
 	}
-	return sample{firstAnswer: micros(time.Since(s.began)) / 1000}, nil
+	return sample{firstAnswer: micros(time.Since(s.Began())) / 1000}, nil
 }
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }

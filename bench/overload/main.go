@@ -13,6 +13,7 @@ package main
 import (
 	"bufio"
 	"cmp"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -22,14 +23,13 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/waitress-go/waitress"
+	"github.com/waitress-go/waitress/bench/internal/child"
 	"github.com/waitress-go/waitress/bench/internal/meter"
 )
 
@@ -123,10 +123,7 @@ func serve(shed bool) error {
 		return err
 	}
 	fmt.Println(l.Addr())
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		os.Exit(0)
-	}()
+	child.EndWithInput()
 	return s.Serve(l)
 }
 
@@ -136,30 +133,24 @@ func measure(mode string, load float64, d time.Duration) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	c := exec.Command(self, "-serve", mode) //nolint:noctx // it ends with its input
-	c.Stderr = os.Stderr
-	stdin, err := c.StdinPipe()
+	ctx := context.Background()
+	c, err := child.Start(ctx, "server", "", self, "-serve", mode)
 	if err != nil {
 		return result{}, err
 	}
-	stdout, err := c.StdoutPipe()
+	defer c.Stop()
+	addr, err := c.Line(ctx, "", child.Patience)
 	if err != nil {
 		return result{}, err
 	}
-	if err := c.Start(); err != nil {
-		return result{}, err
-	}
-	addr, err := bufio.NewReader(stdout).ReadString('\n')
-	if err == nil {
-		defer runtime.GC() // the next load begins without this one's garbage
-		g := &generator{addr: strings.TrimSpace(addr), latency: meter.NewLatency(), begin: time.Now().Add(warmup), length: d}
-		g.run(load * capacity)
-		defer g.close()
-		r := g.result()
-		r.load = load
-		return r, errors.Join(stdin.Close(), c.Wait(), g.err)
-	}
-	return result{}, errors.Join(err, stdin.Close(), c.Wait())
+	defer runtime.GC() // the next load begins without this one's garbage
+	g := &generator{addr: addr, latency: meter.NewLatency(), begin: time.Now().Add(warmup), length: d}
+	g.run(load * capacity)
+	defer g.close()
+	r := g.result()
+	r.load = load
+	c.Stop()
+	return r, errors.Join(c.Err(), g.err)
 }
 
 // A generator is an open loop. It counts what is due from begin on, for length.

@@ -17,7 +17,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -32,7 +31,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -40,6 +38,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/waitress-go/waitress"
+	"github.com/waitress-go/waitress/bench/internal/child"
 	"github.com/waitress-go/waitress/bench/internal/meter"
 )
 
@@ -137,10 +136,7 @@ func serve() error {
 		return err
 	}
 	fmt.Println(l.Addr())
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		os.Exit(0)
-	}()
+	child.EndWithInput()
 	return s.Serve(l)
 }
 
@@ -175,25 +171,19 @@ func round(load string, conns int) (ratio float64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	c := exec.Command(self, "-serve") //nolint:noctx // it ends with its input
-	c.Stderr = os.Stderr
-	stdin, err := c.StdinPipe()
+	ctx := context.Background()
+	c, err := child.Start(ctx, "server", "", self, "-serve")
 	if err != nil {
 		return 0, err
 	}
-	stdout, err := c.StdoutPipe()
+	defer func() {
+		c.Stop()
+		err = errors.Join(err, c.Err())
+	}()
+	addr, err := c.Line(ctx, "", child.Patience)
 	if err != nil {
 		return 0, err
 	}
-	if err := c.Start(); err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, stdin.Close(), c.Wait()) }()
-	addr, err := bufio.NewReader(stdout).ReadString('\n')
-	if err != nil {
-		return 0, err
-	}
-	addr = strings.TrimSpace(addr)
 	quiet, err := ask(load, addr, before)
 	if err != nil {
 		return 0, err
@@ -220,25 +210,15 @@ func ask(load, addr string, d time.Duration) (*meter.Latency, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := exec.Command(load) //nolint:noctx // it ends with its input
-	stdin, err := c.StdinPipe()
+	ctx := context.Background()
+	c, err := child.Start(ctx, "load", string(order)+"\n", load)
 	if err != nil {
-		return nil, err
-	}
-	stdout, err := c.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	c.Stderr = os.Stderr
-	if err := c.Start(); err != nil {
 		return nil, err
 	}
 	var l meter.Load
-	_, err = stdin.Write(append(order, '\n'))
-	if err == nil {
-		err = json.NewDecoder(stdout).Decode(&l)
-	}
-	if err = errors.Join(err, stdin.Close(), c.Wait()); err != nil {
+	err = c.Decode(ctx, &l, d+giveUp+child.Patience)
+	c.Stop()
+	if err = errors.Join(err, c.Err()); err != nil {
 		return nil, err
 	}
 	return l.Kinds[0].Latency, nil
