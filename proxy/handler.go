@@ -31,17 +31,20 @@ func ClientOf(r *http.Request) Client {
 
 // newClient is what the connection tells, but for the scheme if that is known otherwise.
 func newClient(r *http.Request, scheme string) *Client {
-	if scheme == "" {
-		scheme = "http"
-		if r.TLS != nil {
-			scheme = "https"
-		}
-	}
+	scheme = first(scheme, schemeOf(r))
 	c := &Client{Scheme: scheme, Port: portOf(r.Host), Peer: r.RemoteAddr}
 	if c.Port == "" {
 		c.Port = defaultPort(scheme)
 	}
 	return c
+}
+
+// schemeOf is the connection's.
+func schemeOf(r *http.Request) string {
+	if r.TLS != nil {
+		return "https"
+	}
+	return "http"
 }
 
 // A handler is what Handler returns. Immutable.
@@ -68,7 +71,7 @@ func Handler(next http.Handler, c Config) http.Handler {
 
 // ServeHTTP implements http.Handler.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	t, malformed := h.rules.Believe(r.RemoteAddr, newClient(r, "").Scheme, r.Header)
+	t, malformed := h.rules.Believe(r.RemoteAddr, schemeOf(r), r.Header)
 	if malformed != "" {
 		http.Error(w, fmt.Sprintf("400 Bad Request: header %q malformed", malformed), http.StatusBadRequest)
 		return

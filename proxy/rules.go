@@ -39,26 +39,30 @@ func (r *Rules) Prefix() string { return r.prefix }
 
 // Names says whether a field of that name, in any case, is one that Believe wants to see: one of Headers, or one that a gateway
 // to another language would take for one of them, since there "-" and "_" are the same in a name.
-func (r *Rules) Names(name []byte) bool {
+func (r *Rules) Names(name []byte) bool { return known(name) != "" }
+
+// known returns the one of Headers that name is, or would be taken for, or "".
+func known[T string | []byte](name T) string {
 	if len(name) < len(Forwarded) || name[0]|0x20 != 'f' && name[0]|0x20 != 'x' {
-		return false // as nearly all are
+		return "" // as nearly all are
 	}
-	for _, known := range headers {
-		if like(name, known) {
-			return true
+	for _, h := range headers {
+		if like(name, h) {
+			return h
 		}
 	}
-	return false
+	return ""
 }
 
 var headers = Headers()
 
 // like says whether the names are the same but for case, and "_" in the place of "-".
-func like(name []byte, known string) bool {
+func like[T string | []byte](name T, known string) bool {
 	if len(name) != len(known) {
 		return false
 	}
-	for i, c := range name {
+	for i := range len(name) {
+		c := name[i]
 		if c == '_' {
 			c = '-'
 		}
@@ -122,14 +126,7 @@ func (r *Rules) Believe(peer, scheme string, h http.Header) (t Told, malformed s
 func (r *Rules) clear(peer string, h http.Header, trusted bool) {
 	var removed []string
 	for name := range h {
-		if c := name[0]; c != 'X' && c != 'F' {
-			continue // names are canonical
-		}
-		canonical := name
-		if strings.IndexByte(name, '_') >= 0 {
-			canonical = http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
-		}
-		if !slices.Contains(headers, canonical) || trusted && canonical == name && r.trusted[name] {
+		if h := known(name); h == "" || trusted && h == name && r.trusted[name] {
 			continue
 		}
 		delete(h, name)
