@@ -83,10 +83,12 @@ func (s *netSocket) handshake() bool {
 	if !ok {
 		return true
 	}
+	d := s.sockets.handshakeTimeout
 	s.mu.Lock()
 	s.shaking = true
+	bounded := s.conn.SetDeadline(time.Now().Add(d)) == nil // before Close can set another one
 	s.mu.Unlock()
-	err := s.shake(c)
+	err := s.shake(c, bounded, d)
 	s.mu.Lock()
 	ok = err == nil && s.end < netClosing
 	s.shaking = !ok // else it lasts until its failure has been told
@@ -113,16 +115,10 @@ func (s *netSocket) handshake() bool {
 	return false
 }
 
-// shake bounds a handshake by a deadline, so that a peer that says nothing is told nothing; where a connection has none, by
-// closing it.
-func (s *netSocket) shake(c handshaker) error {
-	d := s.sockets.handshakeTimeout
-	if s.conn.SetDeadline(time.Now().Add(d)) == nil {
-		s.mu.Lock()
-		if s.end >= netClosing {
-			_ = s.conn.SetDeadline(longAgo) // Close's, which may have come just before
-		}
-		s.mu.Unlock()
+// shake is a handshake that is bounded by a deadline, so that a peer that says nothing is told nothing; where a connection has
+// none, by closing it after d.
+func (s *netSocket) shake(c handshaker, bounded bool, d time.Duration) error {
+	if bounded {
 		err := c.HandshakeContext(context.Background())
 		if err == nil {
 			err = s.conn.SetDeadline(time.Time{})
