@@ -74,10 +74,11 @@ func (ch *channel) requestReport(r *http.Request) Report {
 
 // tell tells Config.Served, which there is, how the request that r is of has ended. start is in Unix nanoseconds, and 0 is now.
 func (ch *channel) tell(r Report, start int64, status int, length int64) {
-	r.Start = time.Now()
+	now := time.Now()
+	r.Start = now
 	if start != 0 {
-		began := time.Unix(0, start)
-		r.Start, r.Duration = began, max(r.Start.Sub(began), 0) // the system's clock may have been set back
+		r.Start = time.Unix(0, start)
+		r.Duration = max(now.Sub(r.Start), 0) // the system's clock may have been set back
 	}
 	r.Status, r.Bytes = status, length
 	ch.server().config.Served(r)

@@ -210,9 +210,10 @@ func (q *queue) pop() {
 
 // Write sends p: to the socket at once as far as that takes it; the rest is copied into the queue, which the loop
 // drains. It waits while the queue is at the high watermark, or Config.Memory is used up and the rest has no room in a file
-// either, and that no longer than the peer goes on taking something within the write-stall time. Writing nothing sends what is held. t is the turn if the caller is the loop's goroutine,
-// else nil; before it waits it gives the loop away. One goroutine at a time. After an error, which is ErrStalled,
-// ErrDeadline, ErrClosed or one of the Sockets', nothing leaves any more.
+// either, and that no longer than the peer goes on taking something within the write-stall time. Writing nothing sends what
+// is held. t is the turn if the caller is the loop's goroutine, else nil; before it waits it gives the loop away. One
+// goroutine at a time. After an error, which is ErrStalled, ErrDeadline, ErrClosed or one of the Sockets', nothing leaves
+// any more.
 func (c *Conn) Write(t *Turn, p []byte) error {
 	if c.late() {
 		return ErrDeadline
