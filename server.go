@@ -449,7 +449,7 @@ func (s *Server) start() error {
 		Served:         served,
 		Proxies:        clients,
 		Prefix:         prefix,
-		ThreadCPU:      threadCPU,
+		ThreadUsage:    threadUsage,
 		GeneralOptions: !s.DisableGeneralOptionsHandler,
 		HTTPServer:     s.asHTTPServer(handler),
 		ConnContext:    s.ConnContext,

@@ -6,5 +6,5 @@ package waitress
 
 import "time"
 
-// threadCPU is nil: what a thread has used is not asked for here.
-var threadCPU func() time.Duration
+// threadUsage is nil: what a thread has used is not asked for here.
+var threadUsage func() (cpu time.Duration, waits int64)

@@ -25,6 +25,7 @@ const (
 	closedP50
 	closedP99
 	besideRate
+	besideOpenRate
 	rateShare
 	cpuShare
 	p50Share
@@ -59,6 +60,7 @@ var metrics = [...]struct {
 	closedP50:        {"latency p50 µs, closed loop", "closed_p50_us", 0, true},
 	closedP99:        {"latency p99 µs, closed loop", "closed_p99_us", 0, true},
 	besideRate:       {"requests/s of the others", "beside_requests_per_second", 0, false},
+	besideOpenRate:   {"requests/s of the others, open loop", "open_beside_requests_per_second", 0, false},
 	rateShare:        {"requests/s, share of those without the idle ones", "rate_share", 2, false},
 	cpuShare:         {"CPU/request, as a multiple of that without them", "cpu_share", 2, false},
 	p50Share:         {"latency p50, as a multiple of that without the downloads", "p50_share", 2, false},

@@ -183,6 +183,8 @@ func (r requests) measureOpen(ctx context.Context, b *bench, s *server, found sa
 	found.quantile(loadLag, l.Lag, 0.99)
 	if r.beside == "" {
 		found[openCPU] = micros(cpu) / float64(l.Answered())
+	} else {
+		found[besideOpenRate] = float64(l.Kind(r.beside).Measured) / l.Seconds
 	}
 	return nil
 }

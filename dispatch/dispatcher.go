@@ -112,10 +112,28 @@ func (d *Dispatcher) Place(k Kind) Place {
 // on a loop it is slow if it lost the loop. What a task waits for that is none of its own business, such as its client,
 // should be kept out of it. Under a policy that does not learn it does nothing.
 func (d *Dispatcher) Learn(k Kind, ran Place, quick bool) {
-	if d.predictor != nil {
-		d.predictor.learn(k, ran, quick)
+	if d.predictor == nil {
+		return
+	}
+	d.predictor.learn(k, ran, quick)
+	if ran == Here && !d.pool.lane.ran.Load() {
+		d.pool.lane.ran.Store(true)
 	}
 }
+
+// Weigh says whether it should be found out how much processor time the next run of this kind takes, on a thread: of slow kinds
+// that is asked once, and then now and then.
+func (d *Dispatcher) Weigh(k Kind) bool { return d.predictor != nil && d.predictor.weigh(k) }
+
+// Weighed tells what Weigh has asked for: whether the task was slow since it kept a processor, and not since it waited.
+func (d *Dispatcher) Weighed(k Kind, heavy bool) {
+	if d.predictor != nil {
+		d.predictor.weighed(k, heavy)
+	}
+}
+
+// Heavy says whether a task of this kind is expected to keep a processor: then it should be given to SubmitHeavy.
+func (d *Dispatcher) Heavy(k Kind) bool { return d.predictor != nil && d.predictor.heavy(k) }
 
 // Submit gives t to a task thread. It does not wait, and allocates nothing but threads and queue slots that were not
 // there before. It returns ErrQueueFull, ErrClosed or nil.
@@ -148,7 +166,7 @@ type Stats struct {
 	Threads int // task threads, whatever they do
 	Idle    int // of these, parked
 	Running int // of these, inside a task
-	Queued  int // tasks that wait for a thread
+	Queued  int // tasks that wait for a thread, or for other heavy ones
 
 	Submitted uint64 // tasks that Submit took
 	Refused   uint64 // tasks that Submit answered with ErrQueueFull
@@ -164,7 +182,7 @@ func (d *Dispatcher) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return Stats{
-		Threads: p.live, Idle: p.idleCount, Running: p.running, Queued: p.waiting(),
+		Threads: p.live, Idle: p.idleCount, Running: p.running, Queued: p.tasks.count + p.urgent.count + p.lane.tasks.count,
 		Submitted: p.submitted, Refused: p.refused, Shed: p.shed, Panicked: d.panicked.Load(), Started: p.started, Woken: p.woken,
 	}
 }

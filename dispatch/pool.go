@@ -51,6 +51,7 @@ type pool struct {
 	mu        sync.Mutex
 	tasks     queue         // guarded by mu, as is all that follows
 	urgent    queue         // those that go before
+	lane      lane          // and those that let others go before
 	idle      *thread       // the one that parked last is first: its stack and caches are warmest
 	idleCount int           //
 	idleLeast int           // the least idleCount since the reaper's last look
@@ -78,6 +79,8 @@ type thread struct {
 	wake    chan struct{} // a value sends a parked thread searching; closed, it ends
 	below   *thread       // the next on the stack of idle ones; guarded by pool.mu
 	running bool          // its own: it is counted in pool.running
+	heavy   bool          // its task is a heavy one. Under mu, as is
+	entered int64         // when that entered the lane, on the pool's clock
 }
 
 func (p *pool) init(c Config, panicked *atomic.Uint64) {
@@ -88,12 +91,18 @@ func (p *pool) init(c Config, panicked *atomic.Uint64) {
 	p.idleMax = idlePerProc * runtime.GOMAXPROCS(0)
 	p.depth = c.Depth
 	p.target, p.interval, p.start = int64(c.Target), int64(c.Interval), time.Now()
+	if c.Policy == PolicyAdaptive && c.Threads == 0 {
+		p.lane.init(runtime.GOMAXPROCS(0))
+	}
 	p.panicked = panicked
 	p.ended = make(chan struct{})
 }
 
-// waiting is how many tasks wait. Under mu.
-func (p *pool) waiting() int { return p.tasks.count + p.urgent.count }
+// waiting is how many tasks wait for a thread. Under mu.
+func (p *pool) waiting() int { return p.tasks.count + p.urgent.count + p.laneWaiting() }
+
+// clock is the time since the pool was made, in nanoseconds.
+func (p *pool) clock() int64 { return int64(time.Since(p.start)) }
 
 func (p *pool) submit(t Task, urgent bool) error {
 	p.mu.Lock()
@@ -113,7 +122,7 @@ func (p *pool) submit(t Task, urgent bool) error {
 	case urgent:
 		p.urgent.push(queued{task: t})
 	case p.target > 0:
-		p.tasks.push(queued{t, int64(time.Since(p.start))})
+		p.tasks.push(queued{t, p.clock()})
 	default:
 		p.tasks.push(queued{task: t})
 	}
@@ -223,14 +232,13 @@ func (p *pool) thread() {
 func (p *pool) take(th *thread) (t Task, shed bool) {
 	p.mu.Lock()
 	if th.running {
-		th.running = false
-		p.running--
+		p.threadRan(th)
 	} else {
 		p.searching = false
 	}
 	for {
 		if p.waiting() > 0 {
-			t, shed = p.next()
+			t, shed = p.next(th)
 			th.running = true
 			p.running++
 			// The next thread leaves before this task starts, because this task may wait for the next one.
@@ -254,6 +262,15 @@ func (p *pool) take(th *thread) (t Task, shed bool) {
 		}
 		p.mu.Lock()
 		p.searching = false
+	}
+}
+
+// threadRan notes that the task of th has ended. Under mu.
+func (p *pool) threadRan(th *thread) {
+	th.running = false
+	p.running--
+	if th.heavy {
+		p.laneLeave(th)
 	}
 }
 
@@ -291,16 +308,19 @@ func (p *pool) reap() {
 	}
 }
 
-// next returns the task whose turn it is, and whether it is to be shed. There is one. Under mu.
-func (p *pool) next() (t Task, shed bool) {
-	if p.urgent.count > 0 {
+// next returns the task whose turn it is, which th is to run, and whether it is to be shed. There is one. Under mu.
+func (p *pool) next(th *thread) (t Task, shed bool) {
+	switch {
+	case p.urgent.count > 0:
 		return p.urgent.pop().task, false
+	case p.tasks.count == 0:
+		return p.laneTake(th), false
 	}
 	q := p.tasks.pop()
 	if p.target == 0 {
 		return q.task, false
 	}
-	now := int64(time.Since(p.start))
+	now := p.clock()
 	switch late := now-q.at >= p.target; {
 	case !late:
 		p.standing = 0
@@ -322,7 +342,7 @@ func (p *pool) next() (t Task, shed bool) {
 func (p *pool) threadEnd(th *thread) {
 	p.mu.Lock()
 	if th.running {
-		p.running--
+		p.threadRan(th)
 	}
 	p.live--
 	next, start := p.summon()

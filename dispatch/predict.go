@@ -4,6 +4,7 @@ package dispatch
 
 import (
 	"hash/maphash"
+	"math/rand/v2"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -52,11 +53,14 @@ type entry struct {
 	since atomic.Int64 // when it was last trusted, in nanoseconds after predictor.start
 }
 
-// The word of an entry: quick runs in a row, and above them the bits of wordSlow, wordTrusted and the distrust.
+// The word of an entry: quick runs in a row, and above them the bits and the distrust. A kind that is trusted, or is caught, is to
+// be weighed again.
 const (
 	streakMask    = 1<<20 - 1
 	wordSlow      = 1 << 20 // it was slow, and has not been trusted since
 	wordTrusted   = 1 << 21
+	wordWeighed   = 1 << 22 // it is known whether wordHeavy is true
+	wordHeavy     = 1 << 23 // it keeps a processor for as long as it runs
 	distrustShift = 24
 )
 
@@ -118,7 +122,7 @@ func (p *predictor) quick(e *entry) bool {
 		return true
 	}
 	e.since.Store(int64(time.Since(p.start)))
-	e.word.Store(w&^(streakMask|wordSlow) | wordTrusted)
+	e.word.Store(w&^(streakMask|wordSlow|wordWeighed|wordHeavy) | wordTrusted)
 	return true
 }
 
@@ -143,4 +147,37 @@ func (p *predictor) caught(e *entry) {
 		}
 	}
 	e.word.Store(distrust<<distrustShift | wordSlow)
+}
+
+// weighEvery is how many runs of a kind that was weighed there are for each that is weighed again, on average.
+const weighEvery = 32
+
+// slower returns what is known of k's slowness: of its route, or of its folder if the route was never slow.
+func (p *predictor) slower(k Kind) uint32 {
+	route, folder := p.of(k)
+	if w := route.word.Load(); w&wordSlow != 0 {
+		return w
+	}
+	return folder.word.Load()
+}
+
+func (p *predictor) weigh(k Kind) bool {
+	w := p.slower(k)
+	return w&wordSlow != 0 && (w&wordWeighed == 0 || rand.Uint32N(weighEvery) == 0)
+}
+
+func (p *predictor) heavy(k Kind) bool { return p.slower(k)&wordHeavy != 0 }
+
+func (p *predictor) weighed(k Kind, heavy bool) {
+	route, folder := p.of(k)
+	for _, e := range [...]*entry{route, folder} {
+		w := e.word.Load()
+		weighed := w&^wordHeavy | wordWeighed
+		if heavy {
+			weighed |= wordHeavy
+		}
+		if w&wordTrusted == 0 && w != weighed {
+			e.word.Store(weighed)
+		}
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -372,22 +373,32 @@ func (ch *channel) Run() {
 		ch.runOnThread()
 		return
 	}
-	conn, began, cpu := &ch.Conn, time.Now(), time.Duration(0)
-	if c.ThreadCPU != nil {
-		cpu = c.ThreadCPU()
+	// What is the channel's may be another task's by the time that this one has ended.
+	conn, kind, began := &ch.Conn, ch.x.kind, time.Now()
+	weigh := c.ThreadUsage != nil && c.Dispatcher.Weigh(kind)
+	if weigh {
+		computed, waited := ch.runWeighed(began)
+		c.Dispatcher.Weighed(kind, computed && !waited)
+	} else {
+		ch.runOnThread()
 	}
+	if time.Since(began) >= longTask && (c.ThreadUsage == nil || c.Dispatcher.Crowded()) {
+		conn.Stir()
+	}
+}
+
+// runWeighed is runOnThread and says whether the processor was kept for long, and whether it was left to others for more of the
+// time. A goroutine has no account of that, but a thread has, and for once this one is the goroutine's alone. That the thread
+// had to wait for a processor is nothing that it did, so what it had of the time counts only if it has waited for anything else.
+func (ch *channel) runWeighed(began time.Time) (computed, waited bool) {
+	usage := ch.server().config.ThreadUsage
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cpu, waits := usage()
 	ch.runOnThread()
-	d := time.Since(began)
-	if d < longTask {
-		return
-	}
-	if c.ThreadCPU != nil {
-		// A goroutine that has slept goes on as another thread, mostly, whose time has nothing to do with its own.
-		if cpu = c.ThreadCPU() - cpu; cpu < longTask/2 || cpu > d {
-			return
-		}
-	}
-	conn.Stir()
+	cpuAfter, waitsAfter := usage()
+	cpu = cpuAfter - cpu
+	return cpu >= longTask/2, waitsAfter != waits && cpu < time.Since(began)/2
 }
 
 func (ch *channel) runOnThread() {
@@ -772,8 +783,11 @@ func (ch *channel) submit() error {
 	c := &ch.server().config
 	ch.x.native.keepText()
 	ch.own()
-	if ch.urgent() {
+	switch {
+	case ch.urgent():
 		return c.Dispatcher.SubmitUrgent(ch)
+	case ch.x.whole && c.Dispatcher.Heavy(ch.x.kind):
+		return c.Dispatcher.SubmitHeavy(ch)
 	}
 	return c.Dispatcher.Submit(ch)
 }

@@ -49,9 +49,9 @@ type Config struct {
 	MaxBody int64  // bytes of a request's content; 0: no limit
 	Ident   string // the Server field of answers, if the handler sets none
 
-	// ThreadCPU returns the processor time that the calling thread has had, by which the policy that learns tells computing from
-	// waiting. nil: the system does not tell.
-	ThreadCPU func() time.Duration
+	// ThreadUsage returns the processor time that the calling thread has had, and how often it has waited for something, by which
+	// the policy that learns tells computing from waiting. nil: the system does not tell.
+	ThreadUsage func() (cpu time.Duration, waits int64)
 
 	// Urgent says which requests go before all others that wait for a thread, and are never refused for their number. nil: none.
 	Urgent func(*http.Request) bool
