@@ -138,13 +138,16 @@ func (p *poller) Del(fd reactor.FD) error {
 // ctl changes a registration. Through Control, which keeps the epoll descriptor open meanwhile: Add may come from a
 // goroutine that hasn't heard yet that the loop is closing, and must not meet another file of the same number.
 func (p *poller) ctl(op int, fd reactor.FD, event *unix.EpollEvent) error {
-	var err error
+	var errno unix.Errno
 	if closed := p.raw.Control(func(epfd uintptr) {
-		err = unix.EpollCtl(int(epfd), op, int(fd), event)
+		errno = sysEpollCtl(int(epfd), op, int(fd), event)
 	}); closed != nil {
 		return closed
 	}
-	return os.NewSyscallError("epoll_ctl", err)
+	if errno != 0 {
+		return os.NewSyscallError("epoll_ctl", errno)
+	}
+	return nil
 }
 
 func (p *poller) Wait(events []reactor.Event, timeout time.Duration) (int, error) {

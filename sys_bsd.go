@@ -22,6 +22,8 @@ func sysPeek(fd int) (int, unix.Errno) {
 
 func sysClose(fd int) unix.Errno { return errnoOf(unix.Close(fd)) }
 
+func sysShutdown(fd, how int) unix.Errno { return errnoOf(unix.Shutdown(fd, how)) }
+
 // sysPipe marks the ends by calls of its own, since not each of these systems can make a pipe that is marked already, and no
 // process may be started before they are.
 func sysPipe() (read, write int, err error) {

@@ -10,7 +10,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func sysClose(fd int) unix.Errno { return errnoOf(unix.Close(fd)) }
+// sysClose is of a socket that nobody waits for (no SO_LINGER), so it doesn't wait either.
+func sysClose(fd int) unix.Errno {
+	_, _, errno := unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0)
+	return errno
+}
+
+// sysEpollCtl changes what an epoll descriptor watches.
+func sysEpollCtl(epfd, op, fd int, event *unix.EpollEvent) unix.Errno {
+	_, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_CTL, uintptr(epfd), uintptr(op), uintptr(fd), uintptr(unsafe.Pointer(event)), 0, 0)
+	return errno
+}
 
 // sysEpollWait asks what is ready and doesn't wait, so the scheduler need not hear of it. PWAIT, because not every
 // architecture has the plain call.

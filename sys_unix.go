@@ -58,5 +58,3 @@ func sysSendfile(fd, file int, offset int64, n int) (int, unix.Errno) {
 	k, err := unix.Sendfile(fd, file, &offset, n)
 	return k, errnoOf(err)
 }
-
-func sysShutdown(fd, how int) unix.Errno { return errnoOf(unix.Shutdown(fd, how)) }
