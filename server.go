@@ -41,7 +41,10 @@ const (
 	PolicyInline = dispatch.PolicyInline
 	// PolicyAdaptive runs a handler on the event loop if requests like it, by method and path, have been quick, and else on a
 	// task thread. A handler that takes its time all the same loses the loop to another goroutine after 1 to 21 ms, and
-	// its kind runs on task threads from then on, until it has proven quick again.
+	// its kind runs on task threads from then on, until it has proven quick again. Handlers that compute for milliseconds
+	// leave a processor to the loops while these have something to do: on Linux, and where Threads is 0, as many of them run
+	// at the same time as there are processors (GOMAXPROCS) but one, and one at least; those that have run for longer than
+	// 10 ms do not count.
 	PolicyAdaptive = dispatch.PolicyAdaptive
 )
 

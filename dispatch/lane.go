@@ -56,7 +56,8 @@ func (d *Dispatcher) SubmitHeavy(t Task) error {
 	p.submitted++
 	p.lane.tasks.push(queued{task: t})
 	th, start := p.summon()
-	if th == nil && !start && !p.lane.ticking {
+	// Whoever is on the way may find that it must not begin after all.
+	if l := &p.lane; len(l.inside) >= l.width && !l.ticking {
 		p.laneWatch()
 	}
 	p.mu.Unlock()

@@ -184,6 +184,17 @@ func TestLane(t *testing.T) {
 			}
 			<-done
 		}},
+		"something runs on a loop while a thread is on its way": {2, adaptive, func(l *laneSim) {
+			l.heavy("a")
+			l.want("a")
+			time.Sleep(2 * laneTime)
+			l.heavy("b") // may begin on the last processor
+			l.quick()    // may not
+			synctest.Wait()
+			time.Sleep(laneTime)
+			l.want("b") // "a" has left the lane
+			l.end("ab")
+		}},
 		"one panics, one exits": {2, adaptive, func(l *laneSim) {
 			l.quick()
 			l.heavy("PXa")

@@ -37,7 +37,8 @@ const (
 //
 // The invariant that makes waiting tasks safe: while the queue holds a task, a thread is searching, or the pool is at
 // its bound and every thread is running (and looks at the queue when its task ends) or ending (and makes its own
-// replacement). Everything that adds a task, takes one, or loses a thread calls summon, which restores it.
+// replacement). Everything that adds a task, takes one, or loses a thread calls summon, which restores it. Of the lane's
+// tasks those count that may begin; time alone may let one more begin, which the lane's timer sees.
 type pool struct {
 	bound    int            // immutable: threads there may be, 0 for any number
 	room     int            // immutable: tasks there may be, queued and running together, 0 for any number
