@@ -3,6 +3,7 @@
 package waitress
 
 import (
+	"errors"
 	"net"
 	"path/filepath"
 	"runtime"
@@ -97,7 +98,7 @@ func TestSysAccept(t *testing.T) {
 				t.Errorf("%q, want %q", names[1], names[0])
 			}
 			if err := raw.Control(func(fd uintptr) {
-				if _, _, err := sysAccept(int(fd)); err != unix.EAGAIN {
+				if _, _, err := sysAccept(int(fd)); !errors.Is(err, unix.EAGAIN) {
 					t.Errorf("with nothing to accept: %v", err)
 				}
 			}); err != nil {
