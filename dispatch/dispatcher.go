@@ -121,9 +121,17 @@ func (d *Dispatcher) Learn(k Kind, ran Place, quick bool) {
 	}
 }
 
+// Lasted tells how long a run of this kind took on a thread, if that was Slow or longer.
+func (d *Dispatcher) Lasted(k Kind, took time.Duration) {
+	if d.predictor != nil {
+		d.predictor.lasted(k, took)
+	}
+}
+
 // Weigh says whether it should be found out how much processor time the next run of this kind takes, on a thread: of slow kinds
-// that is asked once, and then now and then.
-func (d *Dispatcher) Weigh(k Kind) bool { return d.predictor != nil && d.predictor.weigh(k) }
+// whose runs do not last that is asked once, and then now and then, where there is a lane for them. If it should, Weighed has to be
+// called when the run has ended, however it did.
+func (d *Dispatcher) Weigh(k Kind) bool { return d.pool.lane.width > 0 && d.predictor.weigh(k) }
 
 // Weighed tells what Weigh has asked for: whether the task was slow since it kept a processor, and not since it waited.
 func (d *Dispatcher) Weighed(k Kind, heavy bool) {

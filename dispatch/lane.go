@@ -25,7 +25,7 @@ const laneTime = 10 * time.Millisecond
 // A timer looks for both while a task waits, and only then.
 type lane struct {
 	width int // immutable: heavy tasks at once where quick ones run too; 0: there is no lane
-	most  int // immutable: where they don't
+	most  int // immutable: where they don't: the processors
 
 	ran atomic.Bool // a task ran on a loop since the lane last asked
 
@@ -37,8 +37,10 @@ type lane struct {
 	ticking bool        // it will
 }
 
-func (l *lane) init(procs int) {
-	l.width, l.most = max(1, procs-1), procs
+func (l *lane) init(procs int, open bool) {
+	if l.most = procs; open {
+		l.width = max(1, procs-1)
+	}
 }
 
 // SubmitHeavy is Submit for a task of a kind that is heavy. In an elastic pool of the adaptive policy it waits until one of few
@@ -66,13 +68,14 @@ func (d *Dispatcher) SubmitHeavy(t Task) error {
 }
 
 // Crowded says whether there may be a heavy task on every processor, so that a loop that has something to do has to wait for one.
+// Where there is no lane any task may be one.
 func (d *Dispatcher) Crowded() bool {
 	p := &d.pool
-	if p.lane.width == 0 {
-		return false
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.lane.width == 0 {
+		return p.running >= p.lane.most
+	}
 	return p.lane.running >= p.lane.most
 }
 

@@ -22,9 +22,7 @@ type laneSim struct {
 
 func newLane(t *testing.T, procs int, c Config) *laneSim {
 	d := newTest(t, c)
-	if d.pool.lane.width > 0 {
-		d.pool.lane.init(procs)
-	}
+	d.pool.lane.init(procs, d.pool.lane.width > 0)
 	return &laneSim{Dispatcher: d, t: t, ends: map[string]chan struct{}{}}
 }
 
@@ -232,8 +230,16 @@ func TestLane(t *testing.T) {
 			l.end("abcd")
 		}},
 		"a bound is a bound": {2, Config{Policy: PolicyAdaptive, Threads: 3, Queue: 1}, func(l *laneSim) {
-			l.heavy("abcd")
-			l.want("abc")
+			l.heavy("a")
+			l.want("a")
+			if l.Crowded() {
+				l.t.Error("a processor is free")
+			}
+			l.heavy("bcd")
+			l.want("bc")
+			if !l.Crowded() {
+				l.t.Error("no processor is free")
+			}
 			if err := l.SubmitHeavy(&funcTask{}); !errors.Is(err, ErrQueueFull) {
 				l.t.Error(err)
 			}
@@ -269,7 +275,33 @@ func TestWeigh(t *testing.T) {
 	d.Learn(k, OnThread, true)
 	is("quick", false, false)
 	d.Learn(k, OnThread, false)
-	is("slow", true, false)
+	is("slow", false, false)
+	for range fewBrief - 1 {
+		d.Lasted(k, brief-1)
+		d.Learn(k, OnThread, false)
+	}
+	is("slow a few times", false, false)
+	d.Lasted(k, brief)
+	for range fewBrief - 1 {
+		d.Lasted(k, Slow)
+	}
+	is("one lasted", false, false)
+	d.Lasted(k, Slow)
+	for range maxWeighing {
+		if !d.Weigh(k) {
+			t.Error("slow and brief, and is not weighed")
+		}
+	}
+	is("so many are weighed", false, false)
+	for range maxWeighing {
+		d.Weighed(k, false)
+	}
+	d.Learn(k, OnThread, false)
+	weigh := func() {
+		for !d.Weigh(k) {
+		}
+	}
+	weigh()
 	d.Weighed(k, true)
 	if !d.Heavy(k) {
 		t.Error("not heavy")
@@ -282,16 +314,20 @@ func TestWeigh(t *testing.T) {
 	for range asked {
 		if d.Weigh(k) {
 			n++
+			d.Weighed(k, true)
 		}
 	}
 	if n < asked/weighEvery/2 || n > 2*asked/weighEvery {
 		t.Errorf("weighed %d times of %d", n, asked)
 	}
+	weigh()
 	d.Weighed(k, false)
 	if d.Heavy(k) || d.Heavy(sibling) {
 		t.Error("heavy still")
 	}
+	weigh()
 	d.Weighed(k, true)
+	weigh()
 	for d.Place(k) != Here {
 		d.Learn(k, OnThread, true)
 	}
@@ -299,10 +335,14 @@ func TestWeigh(t *testing.T) {
 	d.Weighed(k, true) // a run that began before
 	is("trusted, and weighed late", false, false)
 	d.Learn(k, Here, false)
-	is("caught", true, false)
+	is("caught", false, false)
+	if n := d.predictor.weighing.Load(); n != 0 {
+		t.Errorf("%d are weighed at the end", n)
+	}
 
 	inline := newTest(t, Config{Policy: PolicyInline})
-	if inline.Weigh(0) || inline.Heavy(0) || inline.Crowded() {
+	inline.Lasted(0, brief)
+	if inline.Weigh(0) || inline.Heavy(0) {
 		t.Error("a policy that does not learn knows something")
 	}
 	inline.Weighed(0, true)

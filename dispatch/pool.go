@@ -92,9 +92,7 @@ func (p *pool) init(c Config, panicked *atomic.Uint64) {
 	p.idleMax = idlePerProc * runtime.GOMAXPROCS(0)
 	p.depth = c.Depth
 	p.target, p.interval, p.start = int64(c.Target), int64(c.Interval), time.Now()
-	if c.Policy == PolicyAdaptive && c.Threads == 0 {
-		p.lane.init(runtime.GOMAXPROCS(0))
-	}
+	p.lane.init(runtime.GOMAXPROCS(0), c.Policy == PolicyAdaptive && c.Threads == 0)
 	p.panicked = panicked
 	p.ended = make(chan struct{})
 }

@@ -42,9 +42,10 @@ const Slow = 500 * time.Microsecond
 // A kind that has not been seen often enough is judged by its folder, if it was never slow itself: paths with numbers or
 // names in them are mostly alike.
 type predictor struct {
-	seed    maphash.Seed
-	start   time.Time
-	entries [1 << kindBits]entry
+	seed     maphash.Seed
+	start    time.Time
+	weighing atomic.Int32 // runs that are weighed
+	entries  [1 << kindBits]entry
 }
 
 // An entry is what is known of a kind.
@@ -53,8 +54,8 @@ type entry struct {
 	since atomic.Int64 // when it was last trusted, in nanoseconds after predictor.start
 }
 
-// The word of an entry: quick runs in a row, and above them the bits and the distrust. A kind that is trusted, or is caught, is to
-// be weighed again.
+// The word of an entry: quick runs in a row, and above them the bits, the distrust, and how many slow runs in a row were brief, up
+// to maxBrief. A kind that is trusted, or is caught, is to be weighed again.
 const (
 	streakMask    = 1<<20 - 1
 	wordSlow      = 1 << 20 // it was slow, and has not been trusted since
@@ -62,6 +63,9 @@ const (
 	wordWeighed   = 1 << 22 // it is known whether wordHeavy is true
 	wordHeavy     = 1 << 23 // it keeps a processor for as long as it runs
 	distrustShift = 24
+	distrustMask  = 1<<4 - 1
+	briefShift    = 28
+	maxBrief      = 1<<4 - 1
 )
 
 func newPredictor() *predictor {
@@ -117,12 +121,12 @@ func (p *predictor) quick(e *entry) bool {
 	if w&wordTrusted != 0 {
 		return false
 	}
-	if w++; w&streakMask < trust<<(w>>distrustShift) {
+	if w++; w&streakMask < trust<<(w>>distrustShift&distrustMask) {
 		e.word.Store(w)
 		return true
 	}
 	e.since.Store(int64(time.Since(p.start)))
-	e.word.Store(w&^(streakMask|wordSlow|wordWeighed|wordHeavy) | wordTrusted)
+	e.word.Store(w&(distrustMask<<distrustShift) | wordTrusted)
 	return true
 }
 
@@ -137,7 +141,7 @@ func slow(e *entry) {
 // caught is for a run that lost its loop.
 func (p *predictor) caught(e *entry) {
 	w := e.word.Load()
-	distrust := w >> distrustShift
+	distrust := w >> distrustShift & distrustMask
 	if w&wordTrusted != 0 {
 		switch early := int64(time.Since(p.start))-e.since.Load() < int64(soon); {
 		case early:
@@ -149,8 +153,17 @@ func (p *predictor) caught(e *entry) {
 	e.word.Store(distrust<<distrustShift | wordSlow)
 }
 
-// weighEvery is how many runs of a kind that was weighed there are for each that is weighed again, on average.
-const weighEvery = 32
+const (
+	// weighEvery is how many runs of a kind that was weighed there are for each that is weighed again, on average.
+	weighEvery = 32
+
+	// Weighing a run costs it a system thread of its own, for as long as it lasts. So only kinds are weighed whose last
+	// slow runs, as many as fewBrief, took less than brief each, and maxWeighing at a time: a stream that lasts for hours, or
+	// a connection that was hijacked, is not, or is one of few.
+	brief       = 100 * time.Millisecond
+	fewBrief    = 8
+	maxWeighing = 8
+)
 
 // slower returns what is known of k's slowness: of its route, or of its folder if the route was never slow.
 func (p *predictor) slower(k Kind) uint32 {
@@ -161,14 +174,39 @@ func (p *predictor) slower(k Kind) uint32 {
 	return folder.word.Load()
 }
 
+// lasted notes how long a run on a thread took, which was not quick.
+func (p *predictor) lasted(k Kind, took time.Duration) {
+	route, folder := p.of(k)
+	for _, e := range [...]*entry{route, folder} {
+		switch w := e.word.Load(); {
+		case w&wordTrusted != 0:
+		case took >= brief:
+			if w>>briefShift > 0 {
+				e.word.Store(w & (1<<briefShift - 1))
+			}
+		case w>>briefShift < maxBrief:
+			e.word.Store(w + 1<<briefShift)
+		}
+	}
+}
+
 func (p *predictor) weigh(k Kind) bool {
 	w := p.slower(k)
-	return w&wordSlow != 0 && (w&wordWeighed == 0 || rand.Uint32N(weighEvery) == 0)
+	if w&wordSlow == 0 || w>>briefShift < fewBrief || w&wordWeighed != 0 && rand.Uint32N(weighEvery) != 0 {
+		return false
+	}
+	if p.weighing.Add(1) > maxWeighing {
+		p.weighing.Add(-1)
+		return false
+	}
+	return true
 }
 
 func (p *predictor) heavy(k Kind) bool { return p.slower(k)&wordHeavy != 0 }
 
+// weighed ends what weigh began.
 func (p *predictor) weighed(k Kind, heavy bool) {
+	p.weighing.Add(-1)
 	route, folder := p.of(k)
 	for _, e := range [...]*entry{route, folder} {
 		w := e.word.Load()

@@ -375,30 +375,36 @@ func (ch *channel) Run() {
 	}
 	// What is the channel's may be another task's by the time that this one has ended.
 	conn, kind, began := &ch.Conn, ch.x.kind, time.Now()
-	weigh := c.ThreadUsage != nil && c.Dispatcher.Weigh(kind)
-	if weigh {
-		computed, waited := ch.runWeighed(began)
-		c.Dispatcher.Weighed(kind, computed && !waited)
+	if c.ThreadUsage != nil && c.Dispatcher.Weigh(kind) {
+		ch.runWeighed(kind, began)
 	} else {
 		ch.runOnThread()
 	}
-	if time.Since(began) >= longTask && (c.ThreadUsage == nil || c.Dispatcher.Crowded()) {
+	took := time.Since(began)
+	if took < longTask {
+		return
+	}
+	c.Dispatcher.Lasted(kind, took)
+	if c.ThreadUsage == nil || c.Dispatcher.Crowded() {
 		conn.Stir()
 	}
 }
 
-// runWeighed is runOnThread and says whether the processor was kept for long, and whether it was left to others for more of the
+// runWeighed is runOnThread and finds out whether the processor was kept for long, and not left to others for more of the
 // time. A goroutine has no account of that, but a thread has, and for once this one is the goroutine's alone. That the thread
 // had to wait for a processor is nothing that it did, so what it had of the time counts only if it has waited for anything else.
-func (ch *channel) runWeighed(began time.Time) (computed, waited bool) {
-	usage := ch.server().config.ThreadUsage
+func (ch *channel) runWeighed(kind dispatch.Kind, began time.Time) {
+	c, heavy := &ch.server().config, false
 	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	cpu, waits := usage()
+	defer func() { // also when the handler panics, or ends its goroutine
+		runtime.UnlockOSThread()
+		c.Dispatcher.Weighed(kind, heavy)
+	}()
+	cpuBefore, waitsBefore := c.ThreadUsage()
 	ch.runOnThread()
-	cpuAfter, waitsAfter := usage()
-	cpu = cpuAfter - cpu
-	return cpu >= longTask/2, waitsAfter != waits && cpu < time.Since(began)/2
+	cpu, waits := c.ThreadUsage()
+	cpu -= cpuBefore
+	heavy = cpu >= longTask/2 && (waits == waitsBefore || cpu >= time.Since(began)/2)
 }
 
 func (ch *channel) runOnThread() {

@@ -26,29 +26,33 @@ func (s *sim) fresh() (string, dispatch.Kind) {
 	}
 }
 
-// TestWeighing: which kinds of handlers are heavy. A path is slow at its first request, and is weighed at its second.
+// TestWeighing: which kinds of handlers are heavy. A path is weighed when it was slow a few times.
 func TestWeighing(t *testing.T) {
 	for name, run := range map[string]struct {
 		took, cpu time.Duration
 		waits     int64
+		weighed   bool
 		heavy     bool
 	}{
-		"computes":                               {5 * time.Millisecond, 5 * time.Millisecond, 0, true},
-		"sleeps":                                 {5 * time.Millisecond, 0, 1, false},
-		"computes, and waits for longer":         {9 * time.Millisecond, 3 * time.Millisecond, 2, false},
-		"waits, and computes for longer":         {5 * time.Millisecond, 4 * time.Millisecond, 3, true},
-		"computes, and has to share a processor": {9 * time.Millisecond, 3 * time.Millisecond, 0, true},
-		"is slow, and takes little all the same": {600 * time.Microsecond, 400 * time.Microsecond, 0, false},
+		"computes":                               {5 * time.Millisecond, 5 * time.Millisecond, 0, true, true},
+		"sleeps":                                 {5 * time.Millisecond, 0, 1, true, false},
+		"computes, and waits for longer":         {9 * time.Millisecond, 3 * time.Millisecond, 2, true, false},
+		"waits, and computes for longer":         {5 * time.Millisecond, 4 * time.Millisecond, 3, true, true},
+		"computes, and has to share a processor": {9 * time.Millisecond, 3 * time.Millisecond, 0, true, true},
+		"takes little all the same":              {1200 * time.Microsecond, 400 * time.Microsecond, 0, true, false},
+		"lasts":                                  {time.Second, time.Second, 0, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var mu sync.Mutex
 				var cpu time.Duration // guarded by mu
 				var waits int64       // guarded by mu
+				asked := 0            // guarded by mu
 				s := newSim(t, 0, reactortest.Faults{}, simConfig{policy: dispatch.PolicyAdaptive, Config: Config{
 					ThreadUsage: func() (time.Duration, int64) {
 						mu.Lock()
 						defer mu.Unlock()
+						asked++
 						return cpu, waits
 					},
 				}}, func(http.ResponseWriter, *http.Request) {
@@ -59,14 +63,24 @@ func TestWeighing(t *testing.T) {
 					waits += run.waits
 				})
 				path, kind := s.fresh()
-				for i := range 2 {
+				weighed := false
+				for i := 0; i < 100 && !weighed; i++ {
 					if s.dispatch.Heavy(kind) {
-						t.Errorf("heavy before request %d", i+1)
+						t.Errorf("heavy before request %d", i)
 					}
+					mu.Lock()
+					asked = 0
+					mu.Unlock()
 					if all := s.roundTrip("GET " + path + " HTTP/1.1\r\nHost: a\r\n\r\n"); !strings.HasPrefix(all, "HTTP/1.1 200 ") {
 						t.Error(all)
 					}
 					synctest.Wait() // how it went is told after its answer
+					mu.Lock()
+					weighed = asked == 2
+					mu.Unlock()
+				}
+				if weighed != run.weighed {
+					t.Errorf("weighed: %v", weighed)
 				}
 				if s.dispatch.Heavy(kind) != run.heavy {
 					t.Errorf("heavy: %v", !run.heavy)
@@ -97,7 +111,10 @@ func TestHeavyRequests(t *testing.T) {
 		})
 		path, kind := s.fresh()
 		heavy := "GET " + path + " HTTP/1.1\r\nHost: a\r\n\r\n"
-		s.dispatch.Learn(kind, dispatch.OnThread, false)
+		for !s.dispatch.Weigh(kind) {
+			s.dispatch.Learn(kind, dispatch.OnThread, false)
+			s.dispatch.Lasted(kind, dispatch.Slow)
+		}
 		s.dispatch.Weighed(kind, true)
 		s.roundTrip("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 		var clients sync.WaitGroup
