@@ -327,6 +327,13 @@ func TestWeigh(t *testing.T) {
 	}
 	weigh()
 	d.Weighed(k, true)
+	d.Lasted(k, brief)
+	is("lasts", false, false)
+	for range fewBrief {
+		d.Lasted(k, Slow)
+	}
+	weigh()
+	d.Weighed(k, true)
 	weigh()
 	for d.Place(k) != Here {
 		d.Learn(k, OnThread, true)

@@ -174,15 +174,16 @@ func (p *predictor) slower(k Kind) uint32 {
 	return folder.word.Load()
 }
 
-// lasted notes how long a run on a thread took, which was not quick.
+// lasted notes how long a run on a thread took, which was not quick. A kind whose runs last is not heavy: they would be out of the
+// lane before they end, but let others wait for that.
 func (p *predictor) lasted(k Kind, took time.Duration) {
 	route, folder := p.of(k)
 	for _, e := range [...]*entry{route, folder} {
 		switch w := e.word.Load(); {
 		case w&wordTrusted != 0:
 		case took >= brief:
-			if w>>briefShift > 0 {
-				e.word.Store(w & (1<<briefShift - 1))
+			if lasts := w & (1<<briefShift - 1) &^ (wordWeighed | wordHeavy); w != lasts {
+				e.word.Store(lasts)
 			}
 		case w>>briefShift < maxBrief:
 			e.word.Store(w + 1<<briefShift)
