@@ -298,7 +298,8 @@ func TestWeigh(t *testing.T) {
 	}
 	d.Learn(k, OnThread, false)
 	weigh := func() {
-		for !d.Weigh(k) {
+		for found := false; !found; {
+			found = d.Weigh(k)
 		}
 	}
 	weigh()
