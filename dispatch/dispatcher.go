@@ -146,13 +146,13 @@ func (d *Dispatcher) Heavy(k Kind) bool { return d.predictor != nil && d.predict
 // Submit gives t to a task thread. It does not wait, and allocates nothing but threads and queue slots that were not
 // there before. It returns ErrQueueFull, ErrClosed or nil.
 func (d *Dispatcher) Submit(t Task) error {
-	return d.pool.submit(t, false)
+	return d.pool.submit(t, rankCommon)
 }
 
 // SubmitUrgent is Submit for a task that goes before all others that wait, but for urgent ones, and is neither refused nor
 // shed: a health check.
 func (d *Dispatcher) SubmitUrgent(t Task) error {
-	return d.pool.submit(t, true)
+	return d.pool.submit(t, rankUrgent)
 }
 
 // Run runs t on this goroutine, whether or not the Dispatcher is closed, and reports whether t.Run returned. When

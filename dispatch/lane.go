@@ -46,25 +46,17 @@ func (l *lane) init(procs int, open bool) {
 // SubmitHeavy is Submit for a task of a kind that is heavy. In an elastic pool of the adaptive policy it waits until one of few
 // heavy tasks has ended, or has proved to be a long one; else there is no difference.
 func (d *Dispatcher) SubmitHeavy(t Task) error {
-	p := &d.pool
-	if p.lane.width == 0 {
-		return p.submit(t, false)
-	}
-	p.mu.Lock()
-	if p.closed {
-		p.mu.Unlock()
-		return ErrClosed
-	}
-	p.submitted++
-	p.lane.tasks.push(queued{task: t})
-	th, start := p.summon()
-	// Whoever is on the way may find that it must not begin after all.
-	if l := &p.lane; len(l.inside) >= l.width && !l.ticking {
+	return d.pool.submit(t, rankHeavy)
+}
+
+// lanePush lets t wait in the lane. Under mu.
+func (p *pool) lanePush(t Task) {
+	l := &p.lane
+	l.tasks.push(queued{task: t})
+	// A thread may be sent for it, and find that it must not begin after all.
+	if len(l.inside) >= l.width {
 		p.laneWatch()
 	}
-	p.mu.Unlock()
-	p.send(th, start)
-	return nil
 }
 
 // Crowded says whether there may be a heavy task on every processor, so that a loop that has something to do has to wait for one.
@@ -107,7 +99,7 @@ func (p *pool) laneTake(th *thread) Task {
 	l.running++
 	l.inside = append(l.inside, th)
 	t := l.tasks.pop().task
-	if l.tasks.count > 0 && !l.ticking {
+	if l.tasks.count > 0 {
 		p.laneWatch()
 	}
 	return t
@@ -123,9 +115,12 @@ func (p *pool) laneLeave(th *thread) {
 	}
 }
 
-// laneWatch makes the lane look in a while. Under mu.
+// laneWatch makes the lane look in a while, unless it will. Under mu.
 func (p *pool) laneWatch() {
 	l := &p.lane
+	if l.ticking {
+		return
+	}
 	l.ticking = true
 	if l.timer == nil {
 		l.timer = time.AfterFunc(laneTime, p.laneTick)

@@ -103,7 +103,16 @@ func (p *pool) waiting() int { return p.tasks.count + p.urgent.count + p.laneWai
 // clock is the time since the pool was made, in nanoseconds.
 func (p *pool) clock() int64 { return int64(time.Since(p.start)) }
 
-func (p *pool) submit(t Task, urgent bool) error {
+// A rank says where a task waits.
+type rank uint8
+
+const (
+	rankCommon rank = iota
+	rankUrgent      // before all others
+	rankHeavy       // in the lane, if there is one
+)
+
+func (p *pool) submit(t Task, r rank) error {
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
@@ -111,15 +120,17 @@ func (p *pool) submit(t Task, urgent bool) error {
 	}
 	// Running tasks count too, because a thread that has not reached the queue yet must not make it look full: whether
 	// a task is refused depends on the tasks there are, not on how fast threads woke.
-	if p.room > 0 && !urgent && p.running+p.waiting() >= p.room {
+	if p.room > 0 && r != rankUrgent && p.running+p.waiting() >= p.room {
 		p.refused++
 		p.mu.Unlock()
 		return ErrQueueFull
 	}
 	p.submitted++
 	switch {
-	case urgent:
+	case r == rankUrgent:
 		p.urgent.push(queued{task: t})
+	case r == rankHeavy && p.lane.width > 0:
+		p.lanePush(t)
 	case p.target > 0:
 		p.tasks.push(queued{t, p.clock()})
 	default:
