@@ -60,11 +60,14 @@ const browserHead = "GET / HTTP/1.1\r\n" +
 	"X-Request-Id: 0b7e4a52-5f0e-4a0c-9d6a-6f1f6f1b2c3d-0123456789abcdef0123456789abcde\r\n" +
 	"\r\n"
 
-// busyFor is how long a busy handler of ours would take on a core of its own.
-const busyFor = 2 * time.Millisecond
+// How long a handler that computes would take on a core of its own.
+const (
+	busyFor = 2 * time.Millisecond
+	workFor = 100 * time.Microsecond
+)
 
-// busyKind asks for an amount of work that takes busyFor on this machine when nothing else runs. All engines get the same.
-func busyKind() meter.Kind {
+// hashRate finds out how many KiB this machine hashes in a second when nothing else runs.
+func hashRate() float64 {
 	const probe = 1 << 10
 	var took []time.Duration
 	for range 10 {
@@ -72,6 +75,11 @@ func busyKind() meter.Kind {
 		app.Hash(probe)
 		took = append(took, time.Since(begin))
 	}
-	kib := int(probe * float64(busyFor) / float64(slices.Min(took)))
-	return get("busy", "/busy?kib="+strconv.Itoa(min(max(kib, 1), app.MaxBusyKiB)), app.Hello)
+	return probe / slices.Min(took).Seconds()
+}
+
+// busyKind asks for an amount of work that takes d at that rate. All engines get the same.
+func busyKind(name string, d time.Duration, rate float64) meter.Kind {
+	kib := int(rate * d.Seconds())
+	return get(name, "/busy?kib="+strconv.Itoa(min(max(kib, 1), app.MaxBusyKiB)), app.Hello)
 }

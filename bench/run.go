@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,7 +30,7 @@ const loadProgram = module + "/bench/load"
 type bench struct {
 	config *config
 	dir    string
-	busy   meter.Kind
+	rate   float64 // hashRate
 }
 
 // run measures what c says. When it fails or ctx ends before it is through, the report holds what was measured until then;
@@ -44,7 +45,7 @@ func run(ctx context.Context, c *config) (*report, error) {
 		return nil, err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	b := &bench{c, dir, busyKind()}
+	b := &bench{c, dir, hashRate()}
 	if err := b.build(ctx); err != nil {
 		return nil, err
 	}
@@ -107,6 +108,14 @@ func (b *bench) start(ctx context.Context, e engine, args ...string) (*server, e
 		args = append(args, "-gomaxprocs", strconv.Itoa(b.config.procs))
 	}
 	return startServer(ctx, e, b.binary(e.program), args...)
+}
+
+// processors is how many a server uses.
+func (b *bench) processors() int {
+	if b.config.procs > 0 {
+		return b.config.procs
+	}
+	return runtime.GOMAXPROCS(0)
 }
 
 // build compiles the programs of the engines and of the load. Those of the peers are a module of their own, so that what

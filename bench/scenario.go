@@ -31,9 +31,10 @@ func (s scenario) label() string { return s.name }
 
 // Rates of the open loops, in requests a second: what servers have to do on a usual day, well below what they can do.
 const (
-	usualRate = 5_000
-	quickRate = 2_000 // of quick requests that have others beside them
-	lowRate   = 200
+	usualRate  = 5_000
+	quickRate  = 2_000 // of quick requests that have others beside them
+	unevenRate = 4_000 // of requests that compute a little
+	lowRate    = 200
 )
 
 var scenarios = []scenario{
@@ -60,6 +61,10 @@ var scenarios = []scenario{
 		}.measure,
 	},
 	{"busy", "4 connections whose requests compute for 2 ms, beside 60 with quick ones; open loop of the quick ones: 2,000/s", needHandlers, busy},
+	{
+		"uneven", "32 connections whose requests compute for 100 µs, and after each of them as many that ask for nothing as make all 32 " +
+			"one event loop's where connections are dealt out in turn; open loop: 4,000/s", needHandlers, uneven,
+	},
 	{"low-rate", "64 connections, open loop: 200/s", 0, requests{open: []meter.Group{rated(64, lowRate, helloKind)}}.measure},
 	{"many", "64 connections beside 15,000 idle ones, set against 64 alone; open loop: 5,000/s", 0, many},
 	{"slow-readers", "256 connections that read 4 MiB at 160 KiB/s each, beside 64 quick ones; open loop of the quick ones: 2,000/s", needHandlers, slowReaders},
@@ -197,12 +202,25 @@ func (s sample) quantile(m metric, l *meter.Latency, q float64) {
 }
 
 func busy(ctx context.Context, b *bench, s *server) (sample, error) {
-	beside := plain(4, b.busy)
+	beside := plain(4, busyKind("busy", busyFor, b.rate))
 	return requests{
 		closed: []meter.Group{plain(60, helloKind), beside},
 		open:   []meter.Group{rated(60, quickRate, helloKind), beside},
 		quick:  helloKind.Name,
-		beside: b.busy.Name,
+		beside: beside.Kinds[0].Name,
+	}.measure(ctx, b, s)
+}
+
+// uneven has all the work on one event loop, of as many as there are processors, where connections are dealt out in turn.
+func uneven(ctx context.Context, b *bench, s *server) (sample, error) {
+	work := busyKind("work", workFor, b.rate)
+	between := func(g meter.Group) meter.Group {
+		g.Between = b.processors() - 1
+		return g
+	}
+	return requests{
+		closed: []meter.Group{between(plain(32, work))},
+		open:   []meter.Group{between(rated(32, unevenRate, work))},
 	}.measure(ctx, b, s)
 }
 

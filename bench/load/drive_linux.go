@@ -36,6 +36,7 @@ type loop struct {
 	epfd     int
 	groups   []*group
 	conns    []*conn // by the number in their events
+	between  []int   // descriptors of connections that ask for nothing
 	begin    time.Time
 	from     time.Duration // of the measurement
 	until    time.Duration
@@ -116,6 +117,11 @@ func (l *loop) open(g *group) error {
 				return err
 			}
 		}
+		for range g.Between {
+			if err := l.connectBetween(); err != nil {
+				return err
+			}
+		}
 		if g.Rate > 0 {
 			g.free.push(c)
 		}
@@ -129,7 +135,20 @@ func (l *loop) close() {
 			l.drop(c)
 		}
 	}
+	for _, fd := range l.between {
+		reset(fd)
+	}
 	_ = unix.Close(l.epfd)
+}
+
+// connectBetween opens a connection that only waits.
+func (l *loop) connectBetween() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return os.NewSyscallError("socket", err)
+	}
+	l.between = append(l.between, fd)
+	return os.NewSyscallError("connect", unix.Connect(fd, &l.addr))
 }
 
 // connect begins a connection, and registers it once for everything.
@@ -154,11 +173,15 @@ func (l *loop) connect(c *conn) error {
 	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(l.epfd, unix.EPOLL_CTL_ADD, fd, &event))
 }
 
-// drop closes a connection by a reset, so that its port is free at once.
 func (l *loop) drop(c *conn) {
-	_ = unix.SetsockoptLinger(c.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
-	_ = unix.Close(c.fd)
+	reset(c.fd)
 	c.fd = -1
+}
+
+// reset closes a connection without a word, so that its port is free at once.
+func reset(fd int) {
+	_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	_ = unix.Close(fd)
 }
 
 func (l *loop) now() time.Duration { return time.Since(l.begin) }

@@ -48,6 +48,8 @@ func newGroup(g meter.Group, seed uint64) (*group, error) {
 		return nil, errors.New("a group without connections or kinds")
 	case g.Depth > 1 && (g.Rate > 0 || g.Close || len(g.Kinds) > 1):
 		return nil, errors.New("pipelines are for one kind, in the closed loop, on connections that stay")
+	case g.Between > 0 && g.Close:
+		return nil, errors.New("between connections that do not stay there is no place for others")
 	case g.Sip > 0 && (g.Rate > 0 || g.Close || g.SipEvery <= 0):
 		return nil, errors.New("who sips does so in the closed loop, in some rhythm, on connections that stay")
 	}

@@ -23,6 +23,9 @@ type Group struct {
 	Rate  float64 `json:"rate,omitempty"`
 	Depth int     `json:"depth,omitempty"` // closed loop: requests sent at once; default 1
 	Close bool    `json:"close,omitempty"` // a connection for each request
+	// Between is how many connections that ask for nothing are opened after each of Conns, so that a server which deals its
+	// connections out in turn has some loops with all the work, and others with none.
+	Between int `json:"between,omitempty"`
 	// Sip, if above 0, is how many bytes of an answer a connection reads every SipEvery, through a small socket buffer.
 	Sip      int           `json:"sip,omitempty"`
 	SipEvery time.Duration `json:"sip_every,omitzero"`
