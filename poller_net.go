@@ -42,7 +42,9 @@ func (p *netPoller) Add(fd reactor.FD, token reactor.Token) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.poller, s.token = p, token
-	s.report(0) // what was there before
+	s.report(s.ended()) // and what was to be reported before
+	s.armed |= reactor.Readable
+	s.match()
 	return nil
 }
 
@@ -66,7 +68,7 @@ func (p *netPoller) Del(fd reactor.FD) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.poller, s.pending = nil, 0
+	s.poller, s.queued = nil, false
 	return nil
 }
 
@@ -103,7 +105,7 @@ func (p *netPoller) take(events []reactor.Event) (n int, ok bool) {
 	p.ready = slices.Delete(p.ready, 0, k)
 	p.mu.Unlock()
 	for _, s := range p.taken {
-		if e := s.event(); e.Ready != 0 {
+		if e := s.event(p); e.Ready != 0 {
 			events[n] = e
 			n++
 		}

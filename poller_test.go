@@ -132,6 +132,7 @@ func testPoller(t *testing.T, system pollerSystem) {
 		{"Add while Wait waits", testPollerAdd},
 		{"a token comes back whole", testPollerToken},
 		{"Del ends the reports", testPollerDel},
+		{"a descriptor goes to another poller and back", testPollerMove},
 		{"a number used again has only its new token", testPollerReuse},
 		{"a number used again begins anew", testPollerReuseEnded},
 		{"writable again after the buffer was full", testPollerWritable},
@@ -530,6 +531,47 @@ func testPollerDel(r *pollerRig) {
 		if r.ready[c.token] != 0 {
 			r.Errorf("%s: %b reported after Del", what, r.ready[c.token])
 		}
+	}
+}
+
+// testPollerMove: a descriptor that has gone to another poller reports there, and only there, whenever its bytes came.
+func testPollerMove(r *pollerRig) {
+	other := newPollerRig(r.T, r.system)
+	other.next = 1 << 62 // other tokens
+	for _, when := range []string{"before Del", "after Del", "after Add"} {
+		c := r.add()
+		r.send(c, "hello")
+		r.seen(c, reactor.Readable)
+		r.receive(c, "hello")
+		for from, to, i := r, other, 0; i < 10; from, to, i = to, from, i+1 {
+			from.forget(c)
+			if when == "before Del" {
+				r.send(c, "again")
+				r.arrived(c)
+			}
+			r.check(from.poller.Del(c.fd))
+			if when == "after Del" {
+				r.send(c, "again")
+				r.arrived(c)
+			}
+			r.check(to.poller.Add(c.fd, c.token))
+			if when == "after Add" {
+				r.send(c, "again")
+			}
+			to.seen(c, reactor.Readable)
+			to.receive(c, "again")
+			from.settle()
+			if from.ready[c.token] != 0 {
+				r.Fatalf("%s: %b reported by the poller that it was with", when, from.ready[c.token])
+			}
+			to.forget(c)
+			r.send(c, "once more")
+			to.seen(c, reactor.Readable)
+			to.receive(c, "once more")
+		}
+		r.check(c.peer.CloseWrite())
+		r.seen(c, reactor.PeerClosed)
+		r.close(c)
 	}
 }
 

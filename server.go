@@ -365,6 +365,10 @@ const (
 
 	// closeWait is how long Close waits for the loops to end. They do at once, unless an inline handler holds one up.
 	closeWait = time.Second
+
+	// shareAfter is how long a request may be expected to wait for others on its event loop before their connections are shared with
+	// a loop that has nothing to do. What that costs is a wake-up and two system calls for each connection.
+	shareAfter = time.Millisecond
 )
 
 // orDefault is how a timeout field is read: zero is the default, negative is none, which is 0 below.
@@ -499,6 +503,7 @@ func (s *Server) startReactor(newPoller func() (reactor.Poller, error), sockets 
 		WriteStall:    orDefault(s.WriteStallTimeout, defaultWriteStallTimeout),
 		MinRate:       cmp.Or(s.MinWriteRate, defaultMinRate),
 		MaxConns:      s.ConnectionLimit,
+		ShareAfter:    shareAfter,
 		Admit:         s.run.admit,
 		Left:          s.run.left,
 		Fault:         func(what string, err error) { log.Error(what, zap.Error(err)) },

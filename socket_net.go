@@ -102,7 +102,7 @@ type netSocket struct {
 	token   reactor.Token
 	armed   reactor.Ready
 	pending reactor.Ready // what to report
-	queued  bool          // in poller.ready
+	queued  bool          // in poller.ready; it may still be in another's, too, that it was with
 
 	in      []byte    // what the reader has read and nobody has yet; a piece of the reader's buffer, or taken's after it
 	eof     bool      // the peer's stream ended behind in
@@ -431,10 +431,24 @@ func (s *netSocket) report(r reactor.Ready) {
 	}
 }
 
-// event is what the poller reports, after it has taken s from its list.
-func (s *netSocket) event() reactor.Event {
+// ended is what a poller is told of s that will not change. Under mu.
+func (s *netSocket) ended() reactor.Ready {
+	switch {
+	case s.end >= netCut:
+		return reactor.Readable | reactor.PeerClosed | reactor.Hangup
+	case s.eof && s.end < netClosing:
+		return reactor.Readable | reactor.PeerClosed
+	}
+	return 0
+}
+
+// event is what p reports, after it has taken s from its list: nothing if s is another's by now.
+func (s *netSocket) event(p *netPoller) reactor.Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.poller != p {
+		return reactor.Event{}
+	}
 	e := reactor.Event{Token: s.token, Ready: s.pending}
 	s.pending, s.queued = 0, false
 	return e

@@ -87,10 +87,10 @@ func (e *timeoutError) Is(target error) bool { return target == os.ErrDeadlineEx
 //	  Release (task): one compare-and-swap, which fails when something happened
 //	  meanwhile that the task has not seen; then the task goes on itself
 type Conn struct {
-	loop  *Loop    // immutable after open
-	proto Protocol // immutable after open
-	fd    FD       // immutable after open
-	gen   uint32   // immutable after open
+	loop  atomic.Pointer[Loop] // replaced when it goes to another one (share.go)
+	proto Protocol             // immutable after open
+	fd    FD                   // immutable after open
+	gen   uint32               // immutable after open
 
 	word    atomic.Uint32
 	wheelAt atomic.Int64  // the tick of the wheel's entry, or never; written under the wheel's lock
@@ -139,7 +139,7 @@ const (
 	// task, cleared by whoever ends that.
 	wordParked
 	// wordDraining: a shutdown is to be told when the loop owns the connection, since its task may have looked for one just
-	// before. Set and cleared by the loop.
+	// before, or it was on its way to the loop. Set and cleared by the loop.
 	wordDraining
 )
 
@@ -162,6 +162,9 @@ func wordString(w uint32) string {
 func (c *Conn) clear(bit uint32) bool {
 	return c.word.Load()&bit != 0 && c.word.And(^bit)&bit != 0
 }
+
+// home is the loop that the connection is on. It stays there while a task owns it.
+func (c *Conn) home() *Loop { return c.loop.Load() }
 
 // FD returns the descriptor. It is valid while the caller owns the connection.
 func (c *Conn) FD() FD { return c.fd }
@@ -212,7 +215,7 @@ func (c *Conn) Unpark() { c.word.And(^wordParked) }
 
 // Return makes the loop own the connection, which the caller's task owns, and call Returned: for a task that is to go on where
 // the loop runs. Any goroutine.
-func (c *Conn) Return() { c.loop.post(op{conn: c, kind: opReturn}) }
+func (c *Conn) Return() { c.home().post(op{conn: c, kind: opReturn}) }
 
 // returned is Return on the loop. It goes on to Returned even where the connection has been ended meanwhile, since somebody waits
 // for that.
@@ -253,7 +256,7 @@ func (c *Conn) Release(draining bool) bool {
 		}
 		if c.word.CompareAndSwap(w, w&^(taskOwned|wordDrained|wordWaiting)) {
 			if w&(wordDoomed|wordExpired|wordDraining) != 0 {
-				c.loop.post(op{conn: c, kind: opSettle})
+				c.home().post(op{conn: c, kind: opSettle})
 			}
 			return true
 		}
@@ -271,7 +274,7 @@ func (c *Conn) TryRead(p []byte) (int, error) {
 		return 0, ErrAgain
 	}
 	c.word.And(^wordReadable)
-	n, err := c.loop.sockets.Read(c.fd, p)
+	n, err := c.home().sockets.Read(c.fd, p)
 	c.afterRead(n, len(p), err)
 	return n, err
 }
@@ -283,7 +286,7 @@ func (c *Conn) afterRead(n, size int, err error) {
 	case n == size, n > 0 && c.word.Load()&(wordPeerClosed|wordHangup) != 0:
 		c.word.Or(wordReadable)
 	case err == nil || err == ErrAgain:
-		if err := c.loop.poller.Rearm(c.fd, Readable); err != nil {
+		if err := c.home().poller.Rearm(c.fd, Readable); err != nil {
 			// The descriptor can no longer be watched; the next read says why, or that it is over.
 			c.word.Or(wordReadable | wordHangup)
 		}
@@ -310,7 +313,7 @@ func (c *Conn) wait(bits uint32) error {
 			return nil
 		case w&wordExpired != 0:
 			at := c.readAt.Load()
-			if at <= c.loop.reactor.now() {
+			if at <= c.home().reactor.now() {
 				return os.ErrDeadlineExceeded
 			}
 			// The deadline was moved while the loop noted that it had passed.
@@ -326,12 +329,12 @@ func (c *Conn) wait(bits uint32) error {
 
 // InputWaits says whether the socket holds bytes that were not read. It is a system call. Owner only.
 func (c *Conn) InputWaits() bool {
-	_, err := c.loop.sockets.Peek(c.fd)
+	_, err := c.home().sockets.Peek(c.fd)
 	return err == nil
 }
 
 // CloseWrite sends the end of the stream behind what was written, which must have left. Owner only.
-func (c *Conn) CloseWrite() error { return c.loop.sockets.CloseWrite(c.fd) }
+func (c *Conn) CloseWrite() error { return c.home().sockets.CloseWrite(c.fd) }
 
 // HalfClosed says whether the peer has closed its side, so that Gone may be true. It costs nothing to ask.
 func (c *Conn) HalfClosed() bool { return c.word.Load()&(wordPeerClosed|wordHangup) != 0 }
@@ -346,7 +349,7 @@ func (c *Conn) Gone() bool {
 	if w&wordPeerClosed == 0 {
 		return false
 	}
-	_, err := c.loop.sockets.Peek(c.fd)
+	_, err := c.home().sockets.Peek(c.fd)
 	return err != nil && err != ErrAgain
 }
 
@@ -357,7 +360,7 @@ func (c *Conn) Over() bool { return c.word.Load()&(wordHangup|wordDoomed) != 0 }
 // SetReadDeadline sets when a read fails or, while the loop owns the connection, Expired is called. The zero Time means
 // never. Owner only.
 func (c *Conn) SetReadDeadline(t time.Time) {
-	c.setReadAt(c.loop.reactor.at(t))
+	c.setReadAt(c.home().reactor.at(t))
 }
 
 // SetReadTimeout is SetReadDeadline for d from now; d <= 0 means never. t is the turn if the caller is the loop's
@@ -369,13 +372,13 @@ func (c *Conn) SetReadTimeout(t *Turn, d time.Duration) {
 	case t != nil:
 		at = later(t.loop.clock.Load(), d)
 	default:
-		at = later(c.loop.reactor.now(), d)
+		at = later(c.home().reactor.now(), d)
 	}
 	c.setReadAt(at)
 }
 
 // Overdue says whether the read deadline has passed. Owner only.
-func (c *Conn) Overdue() bool { return c.readAt.Load() <= c.loop.reactor.now() }
+func (c *Conn) Overdue() bool { return c.readAt.Load() <= c.home().reactor.now() }
 
 func (c *Conn) setReadAt(at int64) {
 	if c.readAt.Load() != at { // a store costs as much as ten loads
@@ -390,7 +393,7 @@ func (c *Conn) setReadAt(at int64) {
 // SetWriteDeadline sets when writes fail with ErrDeadline, and with them the output that waits then. Where none waits,
 // nothing fails before the next write. The zero Time means never. Only whoever runs the connection's request.
 func (c *Conn) SetWriteDeadline(t time.Time) {
-	at := c.loop.reactor.at(t)
+	at := c.home().reactor.at(t)
 	c.writeAt.Store(at)
 	c.schedule(at)
 }
@@ -415,8 +418,8 @@ func (c *Conn) schedule(at int64) {
 	if at == never {
 		return
 	}
-	if t := tickFor(at, c.loop.clock.Load()); t < c.wheelAt.Load() {
-		c.loop.schedule(c, t)
+	if t := tickFor(at, c.home().clock.Load()); t < c.wheelAt.Load() {
+		c.home().schedule(c, t)
 	}
 }
 
@@ -459,7 +462,7 @@ func (c *Conn) expire(t *Turn, now int64) {
 	if w := c.word.Load(); w&wordClosed != 0 {
 		return
 	} else if at := c.nextDeadline(w, now); at != never {
-		c.loop.schedule(c, tickFor(at, now))
+		c.home().schedule(c, tickFor(at, now))
 	}
 }
 
@@ -512,7 +515,7 @@ func (c *Conn) settle(t *Turn) {
 		return
 	case w&wordExpired != 0:
 		c.word.And(^wordExpired)
-		c.expire(t, c.loop.reactor.now())
+		c.expire(t, c.home().reactor.now())
 	}
 	if !t.lost && c.clear(wordDraining) {
 		c.draining(t)
@@ -546,14 +549,14 @@ func (c *Conn) abort() {
 		c.close()
 		return
 	}
-	if err := c.loop.sockets.Abort(c.fd); err != nil {
-		c.loop.reactor.config.Fault("reactor: abort", err)
+	if err := c.home().sockets.Abort(c.fd); err != nil {
+		c.home().reactor.config.Fault("reactor: abort", err)
 	}
 	c.proto.PeerGone()
 }
 
 // Cut asks the loop to end the connection, whoever owns it. Any goroutine.
-func (c *Conn) Cut() { c.loop.post(op{conn: c, kind: opCut}) }
+func (c *Conn) Cut() { c.home().post(op{conn: c, kind: opCut}) }
 
 // Close closes the connection at once. Only the loop that owns it, as the Turn shows.
 func (c *Conn) Close(*Turn) { c.close() }
@@ -566,7 +569,7 @@ func (c *Conn) close() {
 	invariantf(w&taskOwned == 0, "close of a connection that a task owns", w)
 	c.word.Or(wordClosed)
 	c.out.fail(ErrClosed) // before the poller forgets c: a Flush may be under way
-	c.loop.forget(c)
+	c.home().forget(c)
 	c.proto.Closed()
 }
 
@@ -657,8 +660,8 @@ func (c *Conn) input(t *Turn) {
 			return
 		}
 		c.word.And(^wordReadable)
-		buf := t.buf[:c.loop.reactor.config.Memory.Input(len(t.buf))]
-		n, err := c.loop.sockets.Read(c.fd, buf)
+		buf := t.buf[:c.home().reactor.config.Memory.Input(len(t.buf))]
+		n, err := c.home().sockets.Read(c.fd, buf)
 		c.afterRead(n, len(buf), err)
 		switch {
 		case n > 0:

@@ -292,7 +292,7 @@ func TestParked(t *testing.T) {
 		}},
 		{"Draining", func(m *sim, c *channel) {
 			c.Park()
-			m.reactor.TellDraining()
+			m.reactor.CloseIdle()
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -322,7 +322,7 @@ func TestDrainingOwned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newSim(t, 0, reactortest.Faults{}, simConfig{}, taken())
 		c, _ := m.take()
-		m.reactor.TellDraining()
+		m.reactor.CloseIdle()
 		synctest.Wait()
 		if c.closed.Load() || !c.release(false) {
 			t.Error("could not be released")
@@ -417,7 +417,7 @@ func TestGoexit(t *testing.T) {
 				}
 				synctest.Wait()
 				if name == "Draining" {
-					m.reactor.TellDraining()
+					m.reactor.CloseIdle()
 				}
 				time.Sleep(time.Minute)
 				synctest.Wait()

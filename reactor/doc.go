@@ -13,5 +13,6 @@
 //	     └──────────────────────────────────────────────────────────────┘
 //
 // The reading order: poller.go, what a system must provide; conn.go, a connection and the word that says who owns it;
-// output.go, what waits to leave; loop.go, the turn of a loop; timer.go; reactor.go, accepting and ending.
+// output.go, what waits to leave; loop.go, the turn of a loop; share.go, when a connection changes its loop; timer.go;
+// reactor.go, accepting and ending.
 package reactor

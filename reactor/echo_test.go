@@ -40,6 +40,7 @@ func echoScript(seed int64, lossy bool) *script {
 		drained:  func(c *channel, t *reactor.Turn) bool { return of(c).drained(t) },
 		expired:  func(c *channel, t *reactor.Turn) { of(c).expired(t) },
 		draining: func(c *channel, t *reactor.Turn) {},
+		idle:     func(c *channel) bool { return true }, // wherever it is the loop's, it may become another loop's
 	}
 }
 

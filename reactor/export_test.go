@@ -25,7 +25,7 @@ func (c *Conn) String() string {
 const ConnSize = unsafe.Sizeof(Conn{})
 
 // Loop returns the loop that the connection lives on, or that t is a turn of.
-func (c *Conn) Loop() *Loop { return c.loop }
+func (c *Conn) Loop() *Loop { return c.home() }
 func (t *Turn) Loop() *Loop { return t.loop }
 
 // NoteExpired is what the loop does when it finds that the read deadline of a task's connection has passed.
@@ -34,9 +34,6 @@ func (c *Conn) NoteExpired() { c.word.Or(wordExpired) }
 // Drain and Receive are what the loop does with a report of c once it has seen that nobody has ended c.
 func (c *Conn) Drain(t *Turn) bool { return c.drained(t) }
 func (c *Conn) Receive(t *Turn)    { c.input(t) }
-
-// TellDraining is Drain that does not wait.
-func (r *Reactor) TellDraining() { r.postAll(opDrain) }
 
 // Ticking says whether the watch over user code ticks.
 func (r *Reactor) Ticking() bool { return r.watch.ticking.Load() }

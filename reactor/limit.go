@@ -86,7 +86,7 @@ func (s *survey) look(l *Loop) {
 		s.oldest, s.at = oldest, first
 	}
 	if s.left--; s.left == 0 && s.oldest != nil {
-		s.oldest.loop.post(op{kind: opRetire, conn: s.oldest})
+		s.oldest.home().post(op{kind: opRetire, conn: s.oldest})
 	}
 }
 

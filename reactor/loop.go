@@ -15,9 +15,10 @@ type Loop struct {
 	poller  Poller   // immutable
 	sockets Sockets  // immutable, the reactor's
 
-	conns atomic.Int64 // open connections; the acceptor places by it
-	clock atomic.Int64 // nanoseconds of the reactor's clock at the last wake-up
-	wheel wheel
+	conns   atomic.Int64 // open connections; the acceptor places by it
+	clock   atomic.Int64 // nanoseconds of the reactor's clock at the last wake-up
+	waiting atomic.Int64 // what clock was when the Wait under way began; 0: none is
+	wheel   wheel
 
 	busy atomic.Uint64 // odd while user code runs on the loop, and another number each time
 	seen uint64        // what busy was at the watch's last tick, if odd. Only the watch's timer
@@ -35,6 +36,8 @@ type Loop struct {
 	nextOp  int
 	due     []*Conn // connections whose timers came up, of which the first nextDue are done
 	nextDue int
+	cost    int64  // nanoseconds that an event has taken lately
+	drains  uint32 // how many opDrains are done
 	ended   chan struct{}
 }
 
@@ -110,6 +113,7 @@ const (
 	opAbort                  // end every connection now
 	opSurvey                 // look for the connection that has been idle for longest
 	opRetire                 // close one, if it is idle
+	opAdopt                  // own a connection that another loop has given away
 	opStop                   // end the loop
 )
 
@@ -150,40 +154,54 @@ func (l *Loop) schedule(c *Conn, at int64) {
 //  3. do what other goroutines asked for;
 //  4. act on the deadlines that have passed;
 //  5. close the descriptors of the connections that ended;
-//  6. wait, until the next deadline at most, and not at all when 2 or 3 made more work.
+//  6. wait, until the next deadline at most, and not at all when 2 or 3 made more work;
+//  7. where that brought more work than is good, give some of it to a loop that has none.
 func (l *Loop) run(t *Turn) {
 	defer func() { PutBuffer(t.buf) }()
 	l.turn = t
+	began := int64(0) // when the turn's events came; 0: they came to another goroutine
 	for {
-		for t.next < t.n {
-			e := t.events[t.next]
-			t.next++
-			if c := l.reactor.index.get(e.Token); c != nil {
-				c.ready(t, e.Ready)
-				if t.lost {
-					return
-				}
-			}
-		}
-		if !l.readAgain(t) || !l.sendOn(t) || !l.runPosted(t) {
+		if !l.serve(t) || !l.readAgain(t) || !l.sendOn(t) || !l.runPosted(t) {
 			return
 		}
 		timeout := l.runTimers(t)
 		if t.lost {
 			return
 		}
+		if began != 0 && t.n > 0 {
+			l.learn(t.n, l.clock.Load()-began)
+		}
 		l.closeDead()
 		if len(l.again) > 0 || len(l.senders) > 0 {
 			timeout = 0
 		}
+		l.waiting.Store(l.clock.Load())
 		n, err := l.poller.Wait(t.events[:], timeout)
+		l.waiting.Store(0)
 		if err != nil {
 			l.fail(err)
 			return
 		}
 		t.next, t.n, t.fileBytes = 0, n, fileTurn
-		l.clock.Store(l.reactor.now())
+		began = l.reactor.now()
+		l.clock.Store(began)
+		l.share(t)
 	}
+}
+
+// serve acts on the events of t. It says whether t is still the loop's turn.
+func (l *Loop) serve(t *Turn) bool {
+	for t.next < t.n {
+		e := t.events[t.next]
+		t.next++
+		if c := l.reactor.index.get(e.Token); c != nil && c.home() == l {
+			c.ready(t, e.Ready)
+			if t.lost {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // readAgain goes on with the connections that reached maxReads. It says whether t is still the loop's turn.
@@ -225,6 +243,12 @@ func (l *Loop) runPosted(t *Turn) bool {
 		o := l.taken[l.nextOp]
 		l.taken[l.nextOp] = op{}
 		l.nextOp++
+		if o.conn != nil {
+			if home := o.conn.home(); home != l {
+				home.post(o)
+				continue
+			}
+		}
 		switch o.kind {
 		case opSettle:
 			o.conn.settle(t)
@@ -236,6 +260,7 @@ func (l *Loop) runPosted(t *Turn) bool {
 			}
 		case opSchedule:
 		case opDrain:
+			l.drains++
 			// One by one, since each may give the loop away.
 			l.each(func(c *Conn) { l.taken = append(l.taken, op{conn: c, kind: opDraining}) })
 		case opDraining:
@@ -248,6 +273,8 @@ func (l *Loop) runPosted(t *Turn) bool {
 			o.survey.look(l)
 		case opRetire:
 			o.conn.retire(t)
+		case opAdopt:
+			o.conn.adopt(t)
 		case opStop:
 			l.closeDead()
 			l.end(l.poller.Close())
@@ -263,7 +290,7 @@ func (l *Loop) runPosted(t *Turn) bool {
 // each calls f for every connection of the loop.
 func (l *Loop) each(f func(*Conn)) {
 	l.reactor.index.each(func(c *Conn) {
-		if c.loop == l && c.word.Load()&wordClosed == 0 {
+		if c.home() == l && c.word.Load()&wordClosed == 0 {
 			f(c)
 		}
 	})

@@ -33,6 +33,8 @@ func (s *nullSockets) Write(_ FD, p []byte) (int, error) {
 	return len(p), nil
 }
 
+func (s *nullSockets) Abort(FD) error { return nil }
+
 // An answerer writes what it read.
 type answerer struct {
 	Conn
@@ -68,7 +70,8 @@ func newStill(s *nullSockets) (*answerer, *Turn) {
 	l := &Loop{reactor: r, poller: nullPoller{}, sockets: s, ended: make(chan struct{})}
 	l.wheel.next = never
 	a := &answerer{}
-	a.loop, a.proto, a.fd = l, a, 5
+	a.proto, a.fd = a, 5
+	a.loop.Store(l)
 	a.timer.level = -1
 	a.wheelAt.Store(never)
 	a.readAt.Store(never)
@@ -86,16 +89,16 @@ func TestTurnAllocates(t *testing.T) {
 	for _, short := range []bool{false, true} {
 		a, turn := newStill(&nullSockets{short: short})
 		allocs := testing.AllocsPerRun(1000, func() {
-			if c := a.loop.reactor.index.get(a.token()); c != nil {
+			if c := a.home().reactor.index.get(a.token()); c != nil {
 				c.ready(turn, Readable)
 				if short {
 					c.ready(turn, Writable)
 				}
 			}
-			if !a.loop.readAgain(turn) || !a.loop.runPosted(turn) {
+			if !a.home().readAgain(turn) || !a.home().runPosted(turn) {
 				t.Fatal("the loop was lost")
 			}
-			a.loop.runTimers(turn)
+			a.home().runTimers(turn)
 		})
 		if allocs != 0 || a.inputs < 1000 || short && a.drains < 1000 {
 			t.Errorf("short: %v: %v allocations a turn, %d inputs, %d drains", short, allocs, a.inputs, a.drains)

@@ -107,7 +107,7 @@ func failedQueue(err error) *queue {
 func (c *Conn) newQueue() *queue {
 	q := queues.Get().(*queue)
 	q.stall.Store(never)
-	q.memory = c.loop.reactor.config.Memory
+	q.memory = c.home().reactor.config.Memory
 	return q
 }
 
@@ -172,7 +172,7 @@ func (q *queue) waiting() int64 { return int64(q.bytes) + q.spooled }
 
 // room is how much of p the high watermark leaves room for.
 func (c *Conn) room(q *queue, p []byte) int {
-	return int(min(int64(len(p)), int64(c.loop.reactor.config.HighWatermark)-q.waiting()))
+	return int(min(int64(len(p)), int64(c.home().reactor.config.HighWatermark)-q.waiting()))
 }
 
 // push copies p behind what waits, and returns how much of it: all, unless memory is short.
@@ -226,7 +226,7 @@ func (c *Conn) Write(t *Turn, p []byte) error {
 		switch {
 		case q == nil:
 			c.clear(wordWritable)
-			n, err := c.loop.sockets.Write(c.fd, p)
+			n, err := c.home().sockets.Write(c.fd, p)
 			if n == len(p) {
 				return nil
 			}
@@ -244,18 +244,18 @@ func (c *Conn) Write(t *Turn, p []byte) error {
 			}
 		case q.err != nil:
 			return q.err
-		case !q.blocked && q.bytes >= c.loop.reactor.config.HighWatermark:
+		case !q.blocked && q.bytes >= c.home().reactor.config.HighWatermark:
 			c.sendHeld(q)
-		case q.waiting() >= int64(c.loop.reactor.config.HighWatermark):
+		case q.waiting() >= int64(c.home().reactor.config.HighWatermark):
 			c.waitRoom(t, q)
 		case c.spools(q):
 			p = p[c.spool(t, q, p[:c.room(q, p)]):]
-		case q.unspooled && q.blocked && q.bytes >= c.loop.reactor.config.Overflow:
+		case q.unspooled && q.blocked && q.bytes >= c.home().reactor.config.Overflow:
 			c.waitRoom(t, q)
 		default:
 			k := c.room(q, p)
-			if c.loop.reactor.config.NewSpool != nil {
-				k = min(k, max(c.loop.reactor.config.Overflow-q.bytes, 0))
+			if c.home().reactor.config.NewSpool != nil {
+				k = min(k, max(c.home().reactor.config.Overflow-q.bytes, 0))
 			}
 			n := q.push(p[:k])
 			p = p[n:]
@@ -263,7 +263,7 @@ func (c *Conn) Write(t *Turn, p []byte) error {
 			case !q.blocked:
 				c.sendHeld(q)
 			case n == k:
-			case c.loop.reactor.config.NewSpool != nil && !q.unspooled:
+			case c.home().reactor.config.NewSpool != nil && !q.unspooled:
 				p = p[c.spool(t, q, p[:c.room(q, p)]):]
 			default:
 				// What its own client takes is what it goes on by, whatever the others do: that needs no memory.
@@ -312,7 +312,7 @@ func (c *Conn) WriteFile(t *Turn, f File, offset, n int64) error {
 		}
 		if t != nil && !t.Lost() {
 			q.blocked = true
-			c.loop.post(op{conn: c, kind: opSend})
+			c.home().post(op{conn: c, kind: opSend})
 			break
 		}
 		o.mu.Unlock()
@@ -329,7 +329,7 @@ func (c *Conn) WriteFile(t *Turn, f File, offset, n int64) error {
 // late says whether the write deadline has passed.
 func (c *Conn) late() bool {
 	at := c.writeAt.Load()
-	return at != never && at <= c.loop.reactor.now()
+	return at != never && at <= c.home().reactor.now()
 }
 
 // Hold is Write that may leave p waiting although the socket would take it, so that it leaves together with what is
@@ -345,7 +345,7 @@ func (c *Conn) Hold(t *Turn, p []byte) error {
 		q = c.newQueue()
 		o.q.Store(q)
 	}
-	if q.err == nil && (q.blocked || q.bytes+len(p) <= segmentSize) && q.bytes+len(p) <= c.loop.reactor.config.HighWatermark {
+	if q.err == nil && (q.blocked || q.bytes+len(p) <= segmentSize) && q.bytes+len(p) <= c.home().reactor.config.HighWatermark {
 		p = p[q.push(p):]
 	}
 	o.mu.Unlock()
@@ -425,7 +425,7 @@ func (c *Conn) send(q *queue, files *int) (progress bool) {
 		var err error
 		var done bool
 		if s.file == nil {
-			n, err = c.loop.sockets.Write(c.fd, s.p[q.head:])
+			n, err = c.home().sockets.Write(c.fd, s.p[q.head:])
 			q.head += n
 			q.bytes -= n
 			done = q.head == len(s.p)
@@ -464,7 +464,7 @@ func (c *Conn) send(q *queue, files *int) (progress bool) {
 func (c *Conn) sendFile(f *filePart, most int) (n int, err error) {
 	most = int(min(int64(most), f.n))
 	if !f.copied {
-		n, err = c.loop.sockets.SendFile(c.fd, f.File, f.offset, most)
+		n, err = c.home().sockets.SendFile(c.fd, f.File, f.offset, most)
 		f.copied = errors.Is(err, errors.ErrUnsupported)
 	}
 	if f.copied {
@@ -478,7 +478,7 @@ func (c *Conn) sendFile(f *filePart, most int) (n int, err error) {
 	case err == nil && n < most:
 		err = ErrAgain
 	case err != nil && err != ErrAgain && !errors.Is(err, ErrReset):
-		c.loop.reactor.config.Fault("reactor: send file", err)
+		c.home().reactor.config.Fault("reactor: send file", err)
 	}
 	return n, err
 }
@@ -497,7 +497,7 @@ func (c *Conn) copyFile(f File, offset int64, n int) (done int, err error) {
 		default:
 			return done, err
 		}
-		sent, err := c.loop.sockets.Write(c.fd, p[:k])
+		sent, err := c.home().sockets.Write(c.fd, p[:k])
 		done += sent
 		if sent < k {
 			return done, err
@@ -510,18 +510,18 @@ func (c *Conn) copyFile(f File, offset int64, n int) (done int, err error) {
 // to take something within the write-stall time, and not less than the minimum rate on average. Under the output's lock.
 func (c *Conn) block(q *queue) {
 	q.blocked = true
-	if err := c.loop.poller.Rearm(c.fd, Writable); err != nil {
+	if err := c.home().poller.Rearm(c.fd, Writable); err != nil {
 		q.fail(err)
 		return
 	}
 	c.schedule(c.writeAt.Load()) // the wheel may have passed it while nothing waited
-	if d := c.loop.reactor.config.WriteStall; d > 0 && q.stall.Load() == never {
-		now := c.loop.reactor.now()
+	if d := c.home().reactor.config.WriteStall; d > 0 && q.stall.Load() == never {
+		now := c.home().reactor.now()
 		if q.since == 0 {
 			q.since, q.left = now, 0
 		}
 		at := later(now, d)
-		if rate := c.loop.reactor.config.MinRate; rate > 0 {
+		if rate := c.home().reactor.config.MinRate; rate > 0 {
 			at = min(at, later(q.since+int64(d), time.Duration(float64(q.left)/float64(rate)*float64(time.Second))))
 		}
 		q.stall.Store(at)
@@ -570,7 +570,7 @@ func (c *Conn) drain(t *Turn) bool {
 		after.blocked = true
 		c.sendLater()
 	}
-	if after != nil && after.err == nil && after.waiting() <= int64(c.loop.reactor.config.HighWatermark/2) && after.files < maxFiles {
+	if after != nil && after.err == nil && after.waiting() <= int64(c.home().reactor.config.HighWatermark/2) && after.files < maxFiles {
 		after.wake()
 	}
 	o.mu.Unlock()
@@ -588,7 +588,7 @@ func (c *Conn) drain(t *Turn) bool {
 func (c *Conn) sendLater() {
 	if c.word.Load()&wordSender == 0 {
 		c.word.Or(wordSender)
-		c.loop.senders = append(c.loop.senders, c.token())
+		c.home().senders = append(c.home().senders, c.token())
 	}
 }
 

@@ -51,8 +51,9 @@ type Event struct {
 // Readable; Writable is armed by Rearm only, though a Poller that always watches both (epoll, kqueue) may report it
 // at any time it is true.
 type Poller interface {
-	// Add registers fd, once for its whole life, for reading, writing and the peer's close. Any goroutine; reports
-	// may come before Add has returned. The descriptor is non-blocking already.
+	// Add registers fd for reading, writing and the peer's close: once for its whole life, or anew with another Poller
+	// after Del, with the same token, and then what is ready is reported as if it had just become so. Any goroutine;
+	// reports may come before Add has returned. The descriptor is non-blocking already.
 	Add(fd FD, token Token) error
 
 	// Rearm asks for the next report of dir, which is Readable or Writable or both. Any goroutine, but only that

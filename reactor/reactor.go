@@ -12,8 +12,8 @@ import (
 	"github.com/waitress-go/waitress/internal/invariant"
 )
 
-// Config is what a Reactor is made of. All fields are required but Overflow, NewSpool, Memory, MinRate, MaxConns, Admit and
-// Left.
+// Config is what a Reactor is made of. All fields are required but Overflow, NewSpool, Memory, MinRate, MaxConns,
+// ShareAfter, Admit and Left.
 type Config struct {
 	Loops     int
 	NewPoller func() (Poller, error)
@@ -37,6 +37,11 @@ type Config struct {
 	// for longest is closed. 0: no bound.
 	MaxConns int
 
+	// ShareAfter is how long an event that has come may be expected to wait for the loop's other events, before some of the
+	// connections they are of go to a loop that has nothing to do. The Pollers must let a descriptor go from one to another by Del and
+	// Add. 0: connections stay where they were placed. Below 0: they change at every chance, for tests.
+	ShareAfter time.Duration
+
 	// Admit says whether a connection of this peer is taken, or closed at once, and Left is told when one that was taken has
 	// gone. Admit is called by the acceptors, Left by the loops. nil: all are.
 	Admit func(peer string) bool
@@ -56,7 +61,8 @@ type Reactor struct {
 	placed atomic.Uint32 // counts placements, so that equally loaded loops take turns
 	failed atomic.Bool   // Abort was called: what is accepted now is closed at once
 
-	draining atomic.Bool // Drain or Abort was called: nobody waits for a place any more
+	draining atomic.Bool   // Drain or Abort was called: nobody waits for a place any more
+	drains   atomic.Uint32 // how often CloseIdle was called
 
 	placing sync.Mutex // held from the finding of a place to its being taken, where places are limited
 	watch   watch
@@ -153,7 +159,8 @@ const (
 func (r *Reactor) open(a Accepted, open func() (*Conn, Protocol)) error {
 	l := r.leastLoaded()
 	c, p := open()
-	c.loop, c.proto, c.fd, c.peer = l, p, a.FD, a.Peer
+	c.proto, c.fd, c.peer = p, a.FD, a.Peer
+	c.loop.Store(l)
 	c.word.Store(taskOwned)
 	c.timer.level = -1
 	c.wheelAt.Store(never)
@@ -201,7 +208,10 @@ func (r *Reactor) Drain(ctx context.Context) error {
 }
 
 // CloseIdle tells every connection, as Drain does, and does not wait. Any goroutine.
-func (r *Reactor) CloseIdle() { r.postAll(opDrain) }
+func (r *Reactor) CloseIdle() {
+	r.drains.Add(1)
+	r.postAll(opDrain)
+}
 
 // Empty waits until there is no connection, or ctx ends.
 func (r *Reactor) Empty(ctx context.Context) error {

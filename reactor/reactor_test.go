@@ -163,7 +163,7 @@ func TestOpening(t *testing.T) {
 	}{
 		{"Abort", func(m *sim, _ *channel) { m.reactor.Abort() }, true},
 		{"Cut", func(_ *sim, c *channel) { c.Cut() }, true},
-		{"Draining", func(m *sim, _ *channel) { m.reactor.TellDraining() }, false},
+		{"Draining", func(m *sim, _ *channel) { m.reactor.CloseIdle() }, false},
 		{"deadline", func(_ *sim, c *channel) { c.SetReadDeadline(time.Unix(1, 0)) }, true},
 		{"none", func(_ *sim, _ *channel) {}, false},
 	} {

@@ -83,6 +83,9 @@ func (p *countingPoller) Wait(events []reactor.Event, timeout time.Duration) (in
 	return n, err
 }
 
+// sharing has connections change their loop whenever they can, with every other seed.
+func sharing(seed int64) time.Duration { return time.Duration(-(seed & 1)) }
+
 func newSim(t *testing.T, seed int64, faults reactortest.Faults, config simConfig, s *script) *sim {
 	t.Helper()
 	m := &sim{t: t, network: reactortest.New(t, seed, faults), served: make(chan error, 1)}
@@ -118,6 +121,7 @@ func newSim(t *testing.T, seed int64, faults reactortest.Faults, config simConfi
 		WriteStall:    config.writeStall,
 		MinRate:       config.minRate,
 		MaxConns:      config.maxConns,
+		ShareAfter:    sharing(seed),
 		Admit:         config.admit,
 		Left:          config.left,
 		Fault: func(what string, err error) {

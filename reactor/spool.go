@@ -19,7 +19,7 @@ const spoolSize = 256 << 20
 
 // spools says whether output of c may go to a Spool now: then it does, from Config.Overflow bytes in memory on.
 func (c *Conn) spools(q *queue) bool {
-	config := &c.loop.reactor.config
+	config := &c.home().reactor.config
 	return config.NewSpool != nil && !q.unspooled && q.blocked && (q.bytes >= config.Overflow || q.tail() != nil)
 }
 
@@ -44,10 +44,10 @@ func (c *Conn) spool(t *Turn, q *queue, p []byte) int {
 	c.Detach(t) // the disk may take its time
 	part := q.tail()
 	if part == nil || part.offset+part.n >= spoolSize {
-		s, err := c.loop.reactor.config.NewSpool()
+		s, err := c.home().reactor.config.NewSpool()
 		if err != nil {
 			q.unspooled = true
-			c.loop.reactor.config.Fault("reactor: temporary file for output", err)
+			c.home().reactor.config.Fault("reactor: temporary file for output", err)
 			return 0
 		}
 		part = &filePart{File: s, spool: s}
@@ -56,7 +56,7 @@ func (c *Conn) spool(t *Turn, q *queue, p []byte) int {
 	n, err := part.spool.WriteAt(p[:min(len(p), filePiece)], part.offset+part.n)
 	if err != nil {
 		q.unspooled = true
-		c.loop.reactor.config.Fault("reactor: temporary file for output", err)
+		c.home().reactor.config.Fault("reactor: temporary file for output", err)
 	}
 	part.n += int64(n)
 	q.spooled += int64(n)

@@ -146,7 +146,7 @@ func (l *Loop) takeOver(busy uint64) bool {
 // Go scheduler does not look at its own poller while there is any other goroutine to run, so that with as many such tasks
 // as processors the loops would wait for it to be reminded, which is every 10 ms.
 func (c *Conn) Stir() {
-	for _, l := range c.loop.reactor.loops {
+	for _, l := range c.home().reactor.loops {
 		l.wake()
 	}
 	runtime.Gosched()

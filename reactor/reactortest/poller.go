@@ -177,16 +177,20 @@ func (p *poller) Add(fd reactor.FD, token reactor.Token) error {
 		return n.violate("Add of descriptor %d after Close of the Poller", fd)
 	case s.reg != nil:
 		return n.violate("Add of descriptor %d, which is registered", fd)
-	case s.poller != nil:
+	case s.poller == p:
 		return n.violate("Add of descriptor %d for the second time in its life", fd)
-	case n.tokens[token]:
+	case s.poller != nil && token != s.token:
+		return n.violate("Add of descriptor %d with another Token %#x than it had", fd, uint64(token))
+	case s.poller == nil && n.tokens[token]:
 		return n.violate("Add of descriptor %d with Token %#x, which another one had", fd, uint64(token))
-	case p.random.chance(n.faults.AddFail):
+	}
+	s.poller, s.token = p, token
+	n.tokens[token] = true
+	if p.random.chance(n.faults.AddFail) {
 		return p.random.wrap(&n.faults, "add", reactor.ErrExhausted)
 	}
 	r := &registration{poller: p, sock: s, token: token, armed: reactor.Readable}
-	s.reg, s.poller = r, p
-	n.tokens[token] = true
+	s.reg = r
 	p.regs[fd] = r
 	if p.style == StyleEdge {
 		r.report(s.ready())

@@ -16,7 +16,8 @@ type socket struct {
 	fd       reactor.FD
 	peerAddr string
 	reg      *registration // nil before Add and after Del
-	poller   *poller       // the one that reg was of; stays after Del
+	poller   *poller       // the one that it was registered with last; stays after Del
+	token    reactor.Token // that it was registered by
 
 	reading  bool // a Read is under way
 	writing  bool // a Write is under way
