@@ -10,9 +10,12 @@ import (
 )
 
 const (
-	// watchTick is how often the loops are looked at while user code runs on them now and then. A tick that finds the
-	// process idle wakes a thread, which costs as much as a few requests.
+	// watchTick is how often the loops are looked at while user code runs on them now and then. A tick wakes a thread when it is
+	// started and another when it comes, which where the process is idle costs as much as a request. So the loops are looked at
+	// every rareTick where user code has been run less than every rareAfter: few wait then for who stays too long.
 	watchTick = 20 * time.Millisecond
+	rareTick  = 50 * time.Millisecond
+	rareAfter = 2 * time.Millisecond
 
 	// quantum is how long user code that such a tick has found on a loop may stay there from then on.
 	quantum = time.Millisecond
@@ -25,6 +28,7 @@ const (
 //
 //	          Enter                       tick: somebody is there
 //	idle ────────────────▶ every watchTick ──────────────────────▶ every quantum
+//	                       (or rareTick)
 //	  ▲                          │   ▲                                  │
 //	  └──────────────────────────┘   └──────────────────────────────────┘
 //	   tick: nobody is there          tick: somebody else is there, or nobody; who still is loses the loop
@@ -34,6 +38,8 @@ type watch struct {
 	mu    sync.Mutex
 	timer *time.Timer // guarded by mu; nil before the first start, and after stop
 	ended bool        // guarded by mu
+	begun int64       // guarded by mu; when it was started last
+	runs  uint64      // guarded by mu; how often user code had been run by then
 }
 
 // Enter says that the caller, the goroutine that is the loop, is about to run user code for c, which may take any time.
@@ -83,13 +89,27 @@ func (w *watch) start(r *Reactor) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	switch {
+	switch next := w.next(r); {
 	case w.ended:
 	case w.timer == nil:
-		w.timer = time.AfterFunc(watchTick, r.tick)
+		w.timer = time.AfterFunc(next, r.tick)
 	default:
-		w.timer.Reset(watchTick)
+		w.timer.Reset(next)
 	}
+}
+
+// next is how long the first tick of this start is away. Under mu.
+func (w *watch) next(r *Reactor) time.Duration {
+	now, runs := r.now(), uint64(0)
+	for _, l := range r.loops {
+		runs += l.busy.Load() / 2
+	}
+	rare := now-w.begun > int64(runs-w.runs)*int64(rareAfter)
+	w.begun, w.runs = now, runs
+	if rare {
+		return rareTick
+	}
+	return watchTick
 }
 
 // stop ends the watch for good.

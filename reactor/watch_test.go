@@ -3,6 +3,7 @@
 package reactor_test
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,15 +43,35 @@ func userCode(fates map[string]reactor.Fate) *script {
 // TestTakenAway: user code that takes longer than the quantum, after it was found there, loses the loop, and the connections
 // behind it are served meanwhile; what is shorter keeps it.
 func TestTakenAway(t *testing.T) {
-	for text, want := range map[string]reactor.Fate{
-		"0s": reactor.Kept, "19ms": reactor.Kept, "22ms": reactor.TakenAway, "1h": reactor.TakenAway,
+	for _, tt := range []struct {
+		text   string
+		before int           // how often user code is run in the 50 ms before
+		most   time.Duration // that anybody else waits
+		want   reactor.Fate
+	}{
+		{"0s", 100, 0, reactor.Kept},
+		{"19ms", 100, 19 * time.Millisecond, reactor.Kept},
+		{"22ms", 100, 22 * time.Millisecond, reactor.TakenAway},
+		{"1h", 100, 22 * time.Millisecond, reactor.TakenAway},
+		{"0s", 1, 0, reactor.Kept},
+		{"49ms", 1, 49 * time.Millisecond, reactor.Kept},
+		{"52ms", 1, 52 * time.Millisecond, reactor.TakenAway},
+		{"1h", 1, 52 * time.Millisecond, reactor.TakenAway},
 	} {
-		t.Run(text, func(t *testing.T) {
+		text := tt.text
+		t.Run(fmt.Sprintf("%s after %d others", text, tt.before), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				fates := map[string]reactor.Fate{}
 				m := newSim(t, 0, reactortest.Faults{}, simConfig{}, userCode(fates))
 				_, slow := m.open()
 				_, quick := m.open()
+				for range tt.before {
+					m.write(quick, "0s")
+					if _, err := quick.Read(make([]byte, 4)); err != nil {
+						t.Error(err)
+					}
+				}
+				time.Sleep(51 * time.Millisecond)
 				start := time.Now()
 				m.write(slow, text)
 				synctest.Wait()
@@ -58,7 +79,7 @@ func TestTakenAway(t *testing.T) {
 				if _, err := quick.Read(make([]byte, 4)); err != nil {
 					t.Error(err)
 				}
-				if d := time.Since(start); d > 22*time.Millisecond {
+				if d := time.Since(start); d > tt.most {
 					t.Errorf("the other connection waited for %v", d)
 				}
 				if _, err := slow.Read(make([]byte, 4)); err != nil {
@@ -67,8 +88,8 @@ func TestTakenAway(t *testing.T) {
 				synctest.Wait()
 				m.mu.Lock()
 				defer m.mu.Unlock()
-				if fates[text] != want || fates["0ms"] != reactor.Kept {
-					t.Errorf("fates: %v, want %v", fates, want)
+				if fates[text] != tt.want || fates["0ms"] != reactor.Kept {
+					t.Errorf("fates: %v, want %v", fates, tt.want)
 				}
 			})
 		})
@@ -81,7 +102,7 @@ func TestTakenAgain(t *testing.T) {
 		fates := map[string]reactor.Fate{}
 		m := newSim(t, 0, reactortest.Faults{}, simConfig{loops: 2}, userCode(fates))
 		var clients []*reactortest.Client
-		for _, text := range []string{"50ms", "51ms", "52ms", "53ms", "54ms", "55ms", "56ms", "57ms"} {
+		for _, text := range []string{"60ms", "61ms", "62ms", "63ms", "64ms", "65ms", "66ms", "67ms"} {
 			_, c := m.open()
 			m.write(c, text)
 			clients = append(clients, c)
@@ -93,7 +114,7 @@ func TestTakenAgain(t *testing.T) {
 			}
 		}
 		// Four on each loop, one after the other but for their waiting.
-		if d := time.Since(start); d > 57*time.Millisecond+4*22*time.Millisecond {
+		if d := time.Since(start); d > 67*time.Millisecond+4*52*time.Millisecond {
 			t.Errorf("all took %v", d)
 		}
 		synctest.Wait()
