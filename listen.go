@@ -58,8 +58,8 @@ func parseEndpoint(entry string) (endpoint, error) {
 	if port == "" {
 		return endpoint{}, errors.New("the port is missing; 0 is any")
 	}
-	if n, err := strconv.Atoi(port); err == nil && (n < 0 || n > 65535) {
-		return endpoint{}, fmt.Errorf("there is no port %s: it is from 0 to 65535", port)
+	if err := checkPort(port); err != nil {
+		return endpoint{}, err
 	}
 	e := endpoint{host: host, port: port}
 	ip, _ := netip.ParseAddr(host) // the zero Addr for a name
@@ -74,6 +74,14 @@ func parseEndpoint(entry string) (endpoint, error) {
 		e.network = "tcp6"
 	}
 	return e, nil
+}
+
+// checkPort says whether there is a port of this number. It resolves no names.
+func checkPort(port string) error {
+	if n, err := strconv.Atoi(port); err == nil && (n < 0 || n > 65535) {
+		return fmt.Errorf("there is no port %s: it is from 0 to 65535", port)
+	}
+	return nil
 }
 
 // A binding is how sockets are made for a Server: its adjustments that are not an address. Immutable.

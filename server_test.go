@@ -285,6 +285,45 @@ func TestServerSettings(t *testing.T) {
 	}
 }
 
+// TestServeShares: where all that ask are on one loop, and another has nothing to do, it comes to help.
+func TestServeShares(t *testing.T) {
+	var inside, most atomic.Int32
+	ts := serve(t, &Server{Policy: PolicyInline, Loops: 2, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if n := inside.Add(1); n > most.Load() {
+			most.Store(n)
+		}
+		time.Sleep(2 * time.Millisecond) // this is the work
+		inside.Add(-1)
+		hello(w, r)
+	})})
+	type client struct {
+		net.Conn
+		from *bufio.Reader
+	}
+	var asking []client
+	for i := range 8 {
+		c := ts.dial(t)
+		r := bufio.NewReader(c)
+		send(t, c, get)
+		answer(t, r) // by now it is on its loop
+		if i%2 == 0 {
+			asking = append(asking, client{c, r})
+		}
+	}
+	for range 200 {
+		for _, c := range asking {
+			send(t, c, get)
+		}
+		for _, c := range asking {
+			answer(t, c.from)
+		}
+		if most.Load() > 1 {
+			return
+		}
+	}
+	t.Error("one loop has answered all")
+}
+
 // TestShutdown has a connection in each state when Shutdown begins.
 func TestShutdown(t *testing.T) {
 	policies(t, func(t *testing.T, p Policy) {

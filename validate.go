@@ -55,8 +55,12 @@ func (s *Server) validateListen() error {
 		if len(s.Listen) > 0 {
 			return fmt.Errorf("Addr is %q and Listen is %q: only one of them may be set", s.Addr, s.Listen)
 		}
-		if _, _, err := net.SplitHostPort(s.Addr); err != nil {
+		_, port, err := net.SplitHostPort(s.Addr)
+		if err != nil {
 			return fmt.Errorf("Addr is %q: it must be host:port, such as :8080", s.Addr)
+		}
+		if err := checkPort(port); err != nil {
+			return fmt.Errorf("Addr is %q: %w", s.Addr, err)
 		}
 	}
 	for _, entry := range s.Listen {

@@ -21,6 +21,8 @@ var badValues = []struct {
 	says  []string
 }{
 	{"Addr", "127.0.0.1", []string{`"127.0.0.1"`, "host:port"}},
+	{"Addr", "127.0.0.1:70000", []string{`"127.0.0.1:70000"`, "from 0 to 65535"}},
+	{"Addr", ":-1", []string{`":-1"`, "from 0 to 65535"}},
 	{"Listen", []string{":0", "127.0.0.1:70000"}, []string{`"127.0.0.1:70000"`, "from 0 to 65535"}},
 	{"Listen", []string{""}, []string{`""`, "missing port"}},
 	{"UnixSocketPerms", os.FileMode(0o1777), []string{"01777", "0777"}},

@@ -67,7 +67,7 @@ func (l *Loop) idler() *Loop {
 
 // movable says whether the connection waits for a request and nothing else, of which a report of r may be the begin.
 func (c *Conn) movable(r Ready) bool {
-	return r&^(Readable|Writable) == 0 && c.word.Load() == 0 && !c.out.waits() && c.proto.Idle()
+	return r&^(Readable|Writable) == 0 && c.word.Load()&^wordWritable == 0 && !c.out.waits() && c.proto.Idle()
 }
 
 // move takes c from l and has the loop to adopt it. It says whether it did. Loop only, which owns c.

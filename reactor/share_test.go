@@ -125,6 +125,7 @@ func TestShare(t *testing.T) {
 			}
 		}, 0, 1},
 		{"a task has one", func(s *sharing) { s.conns[7].Claim() }, 3, 1},
+		{"one could be written when a task had it", func(s *sharing) { s.conns[7].word.Or(wordWritable) }, 4, 1},
 		{"output of one waits", func(s *sharing) {
 			s.loops[0].sockets = &nullSockets{short: true}
 			if err := s.conns[7].Write(s.turns[0], make([]byte, 100)); err != nil || !s.conns[7].Blocked() {
@@ -161,7 +162,7 @@ func TestShare(t *testing.T) {
 				t.Errorf("%d were registered anew", len(s.pollers[tt.to].added))
 			}
 			for _, w := range s.conns {
-				if w.told != (told{}) || w.home() == to && w.word.Load() != 0 {
+				if w.told != (told{}) || w.home() == to && w.word.Load()&^wordWritable != 0 {
 					t.Errorf("descriptor %d: word %s; %+v", w.fd, wordString(w.word.Load()), w)
 				}
 			}
