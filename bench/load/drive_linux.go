@@ -173,6 +173,7 @@ func (l *loop) connect(c *conn) error {
 	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(l.epfd, unix.EPOLL_CTL_ADD, fd, &event))
 }
 
+// drop ends c's connection.
 func (l *loop) drop(c *conn) {
 	reset(c.fd)
 	c.fd = -1
