@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"runtime"
@@ -35,8 +36,8 @@ type loop struct {
 	addr     unix.SockaddrInet4
 	epfd     int
 	groups   []*group
-	conns    []*conn // by the number in their events
-	between  []int   // descriptors of connections that ask for nothing
+	conns    []*conn    // by the number in their events
+	between  []net.Conn // which ask for nothing
 	begin    time.Time
 	from     time.Duration // of the measurement
 	until    time.Duration
@@ -91,7 +92,7 @@ func drive(ctx context.Context, o *meter.Order) (*meter.Load, error) {
 			return nil, err
 		}
 		l.groups = append(l.groups, n)
-		if err := l.open(n); err != nil {
+		if err := l.open(ctx, n); err != nil {
 			return nil, err
 		}
 	}
@@ -107,7 +108,7 @@ func drive(ctx context.Context, o *meter.Order) (*meter.Load, error) {
 }
 
 // open makes a group's connections.
-func (l *loop) open(g *group) error {
+func (l *loop) open(ctx context.Context, g *group) error {
 	for range g.Conns {
 		c := &conn{group: g, fd: -1, index: int32(len(l.conns))}
 		l.conns = append(l.conns, c)
@@ -118,9 +119,11 @@ func (l *loop) open(g *group) error {
 			}
 		}
 		for range g.Between {
-			if err := l.connectBetween(); err != nil {
+			c, err := new(net.Dialer).DialContext(ctx, "tcp", l.order.Addr)
+			if err != nil {
 				return err
 			}
+			l.between = append(l.between, c)
 		}
 		if g.Rate > 0 {
 			g.free.push(c)
@@ -135,20 +138,10 @@ func (l *loop) close() {
 			l.drop(c)
 		}
 	}
-	for _, fd := range l.between {
-		reset(fd)
+	for _, c := range l.between {
+		drop(c)
 	}
 	_ = unix.Close(l.epfd)
-}
-
-// connectBetween opens a connection that only waits.
-func (l *loop) connectBetween() error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return os.NewSyscallError("socket", err)
-	}
-	l.between = append(l.between, fd)
-	return os.NewSyscallError("connect", unix.Connect(fd, &l.addr))
 }
 
 // connect begins a connection, and registers it once for everything.
@@ -173,16 +166,11 @@ func (l *loop) connect(c *conn) error {
 	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(l.epfd, unix.EPOLL_CTL_ADD, fd, &event))
 }
 
-// drop ends c's connection.
+// drop closes a connection by a reset, so that its port is free at once.
 func (l *loop) drop(c *conn) {
-	reset(c.fd)
+	_ = unix.SetsockoptLinger(c.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	_ = unix.Close(c.fd)
 	c.fd = -1
-}
-
-// reset closes a connection without a word, so that its port is free at once.
-func reset(fd int) {
-	_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
-	_ = unix.Close(fd)
 }
 
 func (l *loop) now() time.Duration { return time.Since(l.begin) }
