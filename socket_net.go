@@ -459,10 +459,11 @@ func (s *netSocket) fail() {
 	if s.end >= netCut {
 		return
 	}
-	if s.end < netClosing {
-		s.report(reactor.Readable | reactor.PeerClosed | reactor.Hangup)
-	}
+	closing := s.end == netClosing
 	s.end = netCut
+	if !closing {
+		s.report(s.ended())
+	}
 	s.in = nil
 	s.changed.Broadcast()
 	s.unsent -= len(s.out)
@@ -594,7 +595,7 @@ func (s *netSocket) endRead(err error) {
 	defer s.mu.Unlock()
 	s.eof = true
 	if s.end < netClosing {
-		s.report(reactor.Readable | reactor.PeerClosed)
+		s.report(s.ended())
 	}
 }
 

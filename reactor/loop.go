@@ -147,6 +147,25 @@ func (l *Loop) schedule(c *Conn, at int64) {
 	}
 }
 
+// unschedule makes the wheel look at c no more. Loop only, which owns c.
+func (l *Loop) unschedule(c *Conn) {
+	l.wheel.mu.Lock()
+	l.wheel.remove(c)
+	l.wheel.mu.Unlock()
+}
+
+// register has the poller report c, which the caller owns as a task does. What can't be watched, or came after the end of all,
+// is closed when it is given to the loop.
+func (l *Loop) register(c *Conn) error {
+	err := l.poller.Add(c.fd, c.token())
+	if err != nil {
+		c.word.Or(wordUnwatched | wordDoomed)
+	} else if l.reactor.failed.Load() {
+		c.Doom()
+	}
+	return err
+}
+
 // run is the loop:
 //
 //  1. serve the events of the last Wait, one after the other;
@@ -328,9 +347,7 @@ func (l *Loop) runTimers(t *Turn) time.Duration {
 // event of this turn can name a successor.
 func (l *Loop) forget(c *Conn) {
 	l.reactor.index.del(c)
-	l.wheel.mu.Lock()
-	l.wheel.remove(c)
-	l.wheel.mu.Unlock()
+	l.unschedule(c)
 	if c.word.Load()&wordUnwatched == 0 {
 		if err := l.poller.Del(c.fd); err != nil {
 			l.reactor.config.Fault("reactor: del", err)

@@ -168,13 +168,8 @@ func (r *Reactor) open(a Accepted, open func() (*Conn, Protocol)) error {
 	c.writeAt.Store(never)
 	l.conns.Add(1)
 	p.Opened()
-	token := r.index.put(c)
-	err := l.poller.Add(a.FD, token)
-	if err != nil {
-		c.word.Or(wordUnwatched | wordDoomed)
-	} else if r.failed.Load() {
-		c.Doom()
-	}
+	r.index.put(c)
+	err := l.register(c)
 	if w := c.word.And(^taskOwned); w&^taskOwned != 0 {
 		l.post(op{conn: c, kind: opSettle}) // something has happened already
 	}

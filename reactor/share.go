@@ -77,9 +77,7 @@ func (l *Loop) move(c *Conn, to *Loop) bool {
 		return false
 	}
 	c.Claim() // so that nobody ends it before it is registered again
-	l.wheel.mu.Lock()
-	l.wheel.remove(c)
-	l.wheel.mu.Unlock()
+	l.unschedule(c)
 	to.conns.Add(1) // first, so that the sum is never too small
 	l.conns.Add(-1)
 	c.loop.Store(to)
@@ -93,16 +91,10 @@ func (l *Loop) move(c *Conn, to *Loop) bool {
 // adopt makes the loop own c, which another one has given to it. Loop only.
 func (c *Conn) adopt(t *Turn) {
 	l := t.loop
-	if err := l.poller.Add(c.fd, c.token()); err != nil {
-		c.word.Or(wordUnwatched | wordDoomed)
+	if err := l.register(c); err != nil {
 		l.reactor.config.Fault("reactor: add", err)
 	}
-	if l.reactor.failed.Load() {
-		c.Doom() // the same for the end of all
-	}
 	c.Reclaim()
-	if at := c.nextDeadline(c.word.Load(), l.reactor.now()); at != never {
-		c.schedule(at)
-	}
+	c.schedule(c.nextDeadline(c.word.Load(), l.reactor.now()))
 	c.settle(t)
 }
