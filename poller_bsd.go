@@ -16,6 +16,9 @@ import (
 
 var _ reactor.Poller = (*poller)(nil)
 
+// canWatchListener says that a poller may have a listening descriptor too, which holds a thread here while it waits.
+const canWatchListener = false
+
 // kqueueMaxWait bounds the time that a Wait asks the system for: some refuse one of more than 100,000,000 seconds, and some
 // have fewer bits for it than a Duration needs.
 const kqueueMaxWait = 24 * time.Hour

@@ -24,6 +24,9 @@ var _ reactor.Poller = (*poller)(nil)
 // stream from its report alone. EPOLLERR and EPOLLHUP come unasked.
 const epollInterest = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET
 
+// canWatchListener says that a poller may have a listening descriptor too.
+const canWatchListener = true
+
 // deadlineSlack is how far the deadline that is set may lie from the one that is wanted. A loop's timeouts are
 // recomputed from a clock at every Wait and differ by microseconds; without slack each of them would set it anew.
 const deadlineSlack = time.Millisecond
