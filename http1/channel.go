@@ -949,6 +949,8 @@ func (ch *channel) endHandling(t *reactor.Turn) (w want, ok bool) {
 		return wantClose, false
 	}
 	switch {
+	case last && ch.parted(t):
+		return wantClose, false
 	case last:
 		return ch.finish(t), false
 	case left == someLeft:
@@ -1060,6 +1062,19 @@ func (ch *channel) finish(t *reactor.Turn) want {
 	ch.setState(stateLingering)
 	ch.dropHead()
 	return ch.linger(t)
+}
+
+// parted says whether nothing has to be waited for after the last answer, which has been written: the client has asked for the
+// end, so that it sends no more (RFC 9112 §9.6), nothing of what it has sent is unread, and the socket has taken the answer. Only a
+// loop may close at once; a task would have to wake it, and the peer's close does that as well. After content a client gets
+// the time to read its answer before a reset, since there are some that send an empty line behind it (RFC 9112 §2.2).
+func (ch *channel) parted(t *reactor.Turn) bool {
+	if t == nil || t.Lost() {
+		return false
+	}
+	x := ch.x
+	r := &x.response
+	return (r.wantsClose || r.minor == 0 && !r.keepAlive10) && x.body == nil && ch.at == len(ch.in) && !ch.Blocked() && !ch.InputWaits()
 }
 
 // linger is stateLingering.

@@ -15,7 +15,7 @@
 //	   │                                    body ──────────┘      draining (the rest of a body
 //	   │                          (a small one, for a moment)        │      nobody read)
 //	   └──────────────────────────────────────────────────────◀──────┘
-//	any state: an error whose framing is lost, or the last answer ─▶ lingering ─▶ closed
+//	any state: an error whose framing is lost, or the last answer ─▶ lingering ─▶ closed, or closed at once
 //
 // From handling a channel may go to suspended, and back when its request is resumed: a task has it, but no goroutine.
 //

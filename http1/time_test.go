@@ -368,7 +368,10 @@ func TestWriteStall(t *testing.T) {
 
 func TestLinger(t *testing.T) {
 	inBubbles(t, func(t *testing.T, p dispatch.Policy) {
-		s := newSim(t, 1, reactortest.Faults{}, simConfig{policy: p}, sayOK)
+		s := newSim(t, 1, reactortest.Faults{}, simConfig{policy: p}, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Connection", "close") // or it may close at once, see TestParted
+			sayOK(w, r)
+		})
 		open := func(raw string) (*reactortest.Client, time.Time) {
 			c, tap := s.send(raw)
 			if _, d := tap.ended(); d > late {
@@ -383,12 +386,12 @@ func TestLinger(t *testing.T) {
 			return time.Since(start)
 		}
 
-		c, start := open(with("Connection: close"))
+		c, start := open(get)
 		around(t, "closed", closed(start), lingerTimeout)
 		c.Close()
 
 		// Who goes on sending gets no more time.
-		c, start = open(with("Connection: close"))
+		c, start = open(get)
 		go func() {
 			for range 100 {
 				time.Sleep(100 * time.Millisecond)
@@ -402,7 +405,7 @@ func TestLinger(t *testing.T) {
 		c.Close()
 
 		// And no more than so many bytes.
-		c, start = open(with("Connection: close"))
+		c, start = open(get)
 		n, err := c.Write(make([]byte, 10*maxLinger))
 		if d := closed(start); err == nil || n > 2*maxLinger || d > lingerTimeout/2 {
 			t.Errorf("%d bytes taken, %v, closed after %v", n, err, d)
@@ -410,12 +413,66 @@ func TestLinger(t *testing.T) {
 		c.Close()
 
 		// Who closes is closed at once.
-		c, start = open(with("Connection: close"))
+		c, start = open(get)
 		c.Close()
 		if d := closed(start); d > late {
 			t.Errorf("closed after %v", d)
 		}
 	})
+}
+
+// TestParted is about who may be closed without waiting for its own close: a client that has said that it will send no more,
+// when its answer has left, by the loop.
+func TestParted(t *testing.T) {
+	for _, test := range []struct {
+		name, raw string
+		at        time.Duration // when the connection is closed
+	}{
+		{"close", with("Connection: close"), 0},
+		{"1.0", "GET / HTTP/1.0\r\n\r\n", 0},
+		{"1.0 head", "HEAD / HTTP/1.0\r\n\r\n", 0},
+		{"1.0 kept", "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", time.Minute},
+		{"kept", get, time.Minute},
+		{"the Server closes", "GET /close HTTP/1.1\r\nHost: x\r\n\r\n", lingerTimeout},
+		{"after others", get + get + with("Connection: close"), 0},
+		{"with content", "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n\r\nab", lingerTimeout},
+		{"more came", with("Connection: close") + "GET", lingerTimeout},
+		{"the socket is full", "GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", lingerTimeout},
+		{"a panic", "GET /panic HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", lingerTimeout},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+				c := simConfig{policy: p, Config: Config{IdleTimeout: time.Minute}}
+				s := newSim(t, 1, reactortest.Faults{}, c, func(w http.ResponseWriter, r *http.Request) {
+					switch r.URL.Path {
+					case "/close":
+						w.Header().Set("Connection", "close")
+					case "/large":
+						fmt.Fprint(w, text(1<<20))
+					case "/panic":
+						panic(http.ErrAbortHandler)
+					}
+					sayOK(w, r)
+				})
+				client, tap := s.send(test.raw)
+				defer client.Close()
+				if test.at < time.Minute {
+					tap.ended()
+				} else {
+					synctest.Wait() // until it has been answered
+				}
+				start := time.Now()
+				for s.reactor.Conns() > 0 {
+					time.Sleep(time.Millisecond)
+				}
+				want := test.at
+				if want == 0 && p == dispatch.PolicyPool {
+					want = lingerTimeout // a task does not wake the loop for it
+				}
+				around(t, "closed", time.Since(start), want)
+			})
+		})
+	}
 }
 
 // TestHoldTime: an answer is held for the next one of its pipeline only for a moment, whichever of them takes its time, and
