@@ -9,6 +9,7 @@ type need uint8
 
 const (
 	needHandlers need = 1 << iota // all of the app's routes; without it, canned answers to "/"
+	needSleep                     // answers a request after 10 ms
 	needFiles                     // files, and a connection that is closed when the client wants that
 	needTLS
 	needHeap  // tells its heap
@@ -18,7 +19,7 @@ const (
 // What engines have.
 const (
 	goProcess = needHeap | needStart
-	goServer  = goProcess | needHandlers | needFiles | needTLS
+	goServer  = goProcess | needHandlers | needSleep | needFiles | needTLS
 )
 
 // An engine is one server under comparison.
@@ -56,7 +57,7 @@ var engines = []engine{
 	},
 	{name: "nbio", about: "takes http.Handler", program: peerServer, module: "github.com/lesismal/nbio", has: goServer &^ needTLS},
 	{name: "nginx", about: "is configured to answer", program: peerServer, has: needFiles, tool: "nginx"},
-	{name: "limit", about: "a little C around epoll that parses nothing: the machine's floor", program: peerServer, tool: "cc"},
+	{name: "limit", about: "a little C around epoll that parses nothing: the machine's floor", program: peerServer, has: needSleep, tool: "cc"},
 }
 
 func (e engine) label() string { return e.name }

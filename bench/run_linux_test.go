@@ -30,7 +30,7 @@ func TestRun(t *testing.T) {
 		}.measure},
 		scenario{"app", "", needHandlers | needFiles, requests{
 			closed: []meter.Group{plain(2, jsonKind, post(1<<10), post(1<<20), sleepKind, file1M)},
-			open:   []meter.Group{closing(rated(2, 200, closeKind))},
+			open:   []meter.Group{closing(rated(2, 50, closeKind))},
 		}.measure},
 	)
 	r, err := run(t.Context(), c)

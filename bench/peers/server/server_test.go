@@ -32,7 +32,7 @@ func TestChildren(t *testing.T) {
 	for _, tt := range []struct {
 		name, needs string
 		check       func(*testing.T, app.Engine, *app.Options) string
-	}{{"nginx", "nginx", apptest.Files}, {"limit", "cc", apptest.Canned}} {
+	}{{"nginx", "nginx", apptest.Files}, {"limit", "cc", apptest.Sleeps}} {
 		t.Run(tt.name, func(t *testing.T) {
 			if _, err := exec.LookPath(tt.needs); err != nil {
 				t.Skipf("it needs a program: %v", err)

@@ -31,6 +31,19 @@ func Canned(t *testing.T, serve app.Engine, o *app.Options) string {
 	return addr
 }
 
+// Sleeps starts an engine too, and asks for an answer after 10 ms, and for one at once behind it.
+func Sleeps(t *testing.T, serve app.Engine, o *app.Options) string {
+	t.Helper()
+	addr := Canned(t, serve, o)
+	c, began := dial(t, addr), time.Now()
+	ask(t, c, "GET /sleep?ms=10 HTTP/1.1\r\nHost: h\r\n\r\n", app.Hello)
+	if took := time.Since(began); took < 10*time.Millisecond {
+		t.Errorf("it slept for %v", took)
+	}
+	ask(t, c, "GET / HTTP/1.1\r\nHost: h\r\n\r\n", app.Hello)
+	return addr
+}
+
 // Files starts an engine too, and asks for a file, and for its connection to be closed.
 func Files(t *testing.T, serve app.Engine, o *app.Options) string {
 	t.Helper()

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // What the machine allows: threads that wait with epoll, read, count the ends of request heads, and write as many canned
-// answers. It parses nothing, knows no error and no time, and closes who does not take an answer at once. It ends with its
-// standard input.
+// answers. It parses nothing, knows no error, and closes who does not take an answer at once. A request that begins with
+// "GET /s" is the only one that it knows: it is answered 10 ms later. It ends with its standard input.
 //
 //     limit ADDRESS PORT THREADS
 
@@ -18,6 +18,8 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MAX_THREADS 256
@@ -28,13 +30,53 @@
 static char answers[MAX_ANSWERS * (sizeof ANSWER - 1)];
 static unsigned char *matched; // how much of the end of a head each descriptor's input has ended with
 
+#define LATE 10000000  // nanoseconds
+#define MAX_LATE 65536 // descriptors that wait for their answer, a power of two
+
+// Who waits for an answer, and until when: a ring, in the order of both.
+struct late {
+	unsigned first, n;
+	struct { int fd; long long due; } ring[MAX_LATE];
+};
+
+static long long now(void) {
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+static void answer(int fd, size_t heads) {
+	for (; heads > 0; heads -= heads < MAX_ANSWERS ? heads : MAX_ANSWERS) {
+		ssize_t size = (heads < MAX_ANSWERS ? heads : MAX_ANSWERS) * (sizeof ANSWER - 1);
+		if (write(fd, answers, size) != size) {
+			close(fd);
+			return;
+		}
+	}
+}
+
+// wait_for waits for events, and answers who has waited for long enough.
+static int wait_for(int ep, struct late *late, struct epoll_event *events, int size) {
+	if (late->n == 0)
+		return epoll_wait(ep, events, size, -1);
+	long long left = late->ring[late->first % MAX_LATE].due - now();
+	if (left < 0)
+		left = 0;
+	struct timespec t = {.tv_sec = left / 1000000000, .tv_nsec = left % 1000000000};
+	int n = syscall(SYS_epoll_pwait2, ep, events, size, &t, NULL, 0);
+	for (long long at = now(); late->n > 0 && late->ring[late->first % MAX_LATE].due <= at; late->n--)
+		answer(late->ring[late->first++ % MAX_LATE].fd, 1);
+	return n;
+}
+
 static void *serve(void *epoll) {
 	static const char end[] = "\r\n\r\n";
 	int ep = (int)(long)epoll;
 	struct epoll_event events[128];
 	char in[65536];
+	struct late *late = calloc(1, sizeof *late);
 	for (;;) {
-		int n = epoll_wait(ep, events, 128, -1);
+		int n = wait_for(ep, late, events, 128);
 		for (int i = 0; i < n; i++) {
 			int fd = events[i].data.fd;
 			ssize_t got = read(fd, in, sizeof in);
@@ -44,6 +86,7 @@ static void *serve(void *epoll) {
 			}
 			size_t heads = 0;
 			unsigned char m = matched[fd];
+			int sleeps = m == 0 && got > 6 && memcmp(in, "GET /s", 6) == 0;
 			for (ssize_t j = 0; j < got; j++) {
 				if (in[j] != end[m])
 					m = in[j] == '\r';
@@ -51,13 +94,11 @@ static void *serve(void *epoll) {
 					m = 0, heads++;
 			}
 			matched[fd] = m;
-			for (; heads > 0; heads -= heads < MAX_ANSWERS ? heads : MAX_ANSWERS) {
-				ssize_t size = (heads < MAX_ANSWERS ? heads : MAX_ANSWERS) * (sizeof ANSWER - 1);
-				if (write(fd, answers, size) != size) {
-					close(fd);
-					break;
-				}
-			}
+			if (sleeps && heads == 1 && late->n < MAX_LATE) {
+				unsigned at = (late->first + late->n++) % MAX_LATE;
+				late->ring[at].fd = fd, late->ring[at].due = now() + LATE;
+			} else
+				answer(fd, heads);
 		}
 	}
 	return NULL;
