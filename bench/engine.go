@@ -45,6 +45,7 @@ var engines = []engine{
 	{name: "waitress-inline", about: "this server, handlers on the event loops", program: ownServer, has: goServer},
 	{name: "waitress-adaptive", about: "this server, handlers where they have proved to belong", program: ownServer, has: goServer},
 	{name: "waitress-native", about: "this server, adaptive too, without net/http's types", program: ownServer, has: goServer},
+	{name: "waitress-native-inline", about: "the same, handlers on the event loops", program: ownServer, has: goServer},
 	{name: "nethttp", about: "the standard library's server", program: ownServer, has: goServer},
 	{
 		name: "gnet", about: "an event loop that parses nothing and answers canned bytes: a floor, not a server",

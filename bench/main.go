@@ -96,7 +96,7 @@ func parseFlags(args []string) (*config, error) {
 		}
 		fmt.Fprintf(f.Output(), "\nEngines:\n")
 		for _, e := range engines {
-			fmt.Fprintf(f.Output(), "  %-18s %s\n", e.name, e.about)
+			fmt.Fprintf(f.Output(), "  %-22s %s\n", e.name, e.about)
 		}
 		fmt.Fprintf(f.Output(), "\nFlags:\n")
 		f.PrintDefaults()

@@ -14,7 +14,8 @@ import (
 // colors can be told apart by the colour-blind too. Engines keep theirs in all plots.
 var colors = map[string]string{
 	"waitress-pool": "#0072b2", "waitress-inline": "#56b4e9", "waitress-adaptive": "#009e73", "waitress-native": "#332288",
-	"nethttp": "#222222", "gnet": "#999999", "fasthttp": "#d55e00", "hertz": "#e69f00", "nbio": "#cc79a7",
+	"waitress-native-inline": "#88ccee",
+	"nethttp":                "#222222", "gnet": "#999999", "fasthttp": "#d55e00", "hertz": "#e69f00", "nbio": "#cc79a7",
 	"nginx": "#8c6d31", "limit": "#bbbbbb",
 }
 

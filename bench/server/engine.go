@@ -12,12 +12,13 @@ import (
 
 // engines has every server that this program can be, by the name that bench knows it by.
 var engines = map[string]app.Engine{
-	"waitress-pool":     waitressEngine(waitress.PolicyPool),
-	"waitress-inline":   waitressEngine(waitress.PolicyInline),
-	"waitress-adaptive": waitressEngine(waitress.PolicyAdaptive),
-	"waitress-native":   nativeEngine,
-	"nethttp":           netHTTPEngine,
-	"gnet":              gnetEngine,
+	"waitress-pool":          waitressEngine(waitress.PolicyPool),
+	"waitress-inline":        waitressEngine(waitress.PolicyInline),
+	"waitress-adaptive":      waitressEngine(waitress.PolicyAdaptive),
+	"waitress-native":        nativeEngine(waitress.PolicyAdaptive),
+	"waitress-native-inline": nativeEngine(waitress.PolicyInline),
+	"nethttp":                netHTTPEngine,
+	"gnet":                   gnetEngine,
 }
 
 // A server is the part that waitress.Server and http.Server have in common.

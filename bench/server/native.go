@@ -18,8 +18,10 @@ import (
 // text is the head of most answers.
 var text = waitress.NewPreset(http.StatusOK, waitress.ContentTypeText)
 
-func nativeEngine(o *app.Options, ready func(net.Addr)) error {
-	return serveOn(o, &waitress.Server{TaskHandler: native(o.Files), Policy: waitress.PolicyAdaptive}, ready)
+func nativeEngine(policy waitress.Policy) app.Engine {
+	return func(o *app.Options, ready func(net.Addr)) error {
+		return serveOn(o, &waitress.Server{TaskHandler: native(o.Files), Policy: policy}, ready)
+	}
 }
 
 // native is app.Handler without net/http's types.

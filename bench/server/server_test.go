@@ -13,7 +13,7 @@ import (
 
 // TestEngines has those that are there answer.
 func TestEngines(t *testing.T) {
-	for _, name := range []string{"waitress-pool", "waitress-inline", "waitress-adaptive", "waitress-native", "nethttp"} {
+	for _, name := range []string{"waitress-pool", "waitress-inline", "waitress-adaptive", "waitress-native", "waitress-native-inline", "nethttp"} {
 		t.Run(name, func(t *testing.T) {
 			apptest.All(t, engines[name], &app.Options{Addr: "127.0.0.1:0"})
 		})
