@@ -1069,12 +1069,10 @@ func (ch *channel) finish(t *reactor.Turn) want {
 // loop may close at once; a task would have to wake it, and the peer's close does that as well. After content a client gets
 // the time to read its answer before a reset, since there are some that send an empty line behind it (RFC 9112 §2.2).
 func (ch *channel) parted(t *reactor.Turn) bool {
-	if t == nil || t.Lost() {
-		return false
-	}
 	x := ch.x
 	r := &x.response
-	return (r.wantsClose || r.minor == 0 && !r.keepAlive10) && x.body == nil && ch.at == len(ch.in) && !ch.Blocked() && !ch.InputWaits()
+	return t != nil && (r.wantsClose || r.minor == 0 && !r.keepAlive10) && x.body == nil &&
+		ch.at == len(ch.in) && !ch.Blocked() && !ch.InputWaits()
 }
 
 // linger is stateLingering.

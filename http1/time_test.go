@@ -424,6 +424,7 @@ func TestLinger(t *testing.T) {
 // TestParted is about who may be closed without waiting for its own close: a client that has said that it will send no more,
 // when its answer has left, by the loop.
 func TestParted(t *testing.T) {
+	const large = 500 << 10 // more than the sockets take
 	for _, test := range []struct {
 		name, raw string
 		at        time.Duration // when the connection is closed
@@ -435,31 +436,47 @@ func TestParted(t *testing.T) {
 		{"kept", get, time.Minute},
 		{"the Server closes", "GET /close HTTP/1.1\r\nHost: x\r\n\r\n", lingerTimeout},
 		{"after others", get + get + with("Connection: close"), 0},
-		{"with content", "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n\r\nab", lingerTimeout},
+		{"with content", "POST /read HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n\r\nab", lingerTimeout},
 		{"more came", with("Connection: close") + "GET", lingerTimeout},
+		{"more came meanwhile", "GET /meanwhile HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", lingerTimeout},
 		{"the socket is full", "GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", lingerTimeout},
 		{"a panic", "GET /panic HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", lingerTimeout},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			inBubbles(t, func(t *testing.T, p dispatch.Policy) {
-				c := simConfig{policy: p, Config: Config{IdleTimeout: time.Minute}}
+				c := simConfig{policy: p, watermark: 1 << 20, Config: Config{IdleTimeout: time.Minute}}
+				asked, sent := make(chan struct{}), make(chan struct{})
 				s := newSim(t, 1, reactortest.Faults{}, c, func(w http.ResponseWriter, r *http.Request) {
 					switch r.URL.Path {
 					case "/close":
 						w.Header().Set("Connection", "close")
+					case "/read":
+						io.Copy(io.Discard, r.Body)
+					case "/meanwhile":
+						close(asked)
+						<-sent
 					case "/large":
-						fmt.Fprint(w, text(1<<20))
+						fmt.Fprint(w, text(large))
+						return
 					case "/panic":
 						panic(http.ErrAbortHandler)
 					}
 					sayOK(w, r)
 				})
-				client, tap := s.send(test.raw)
+				client := s.dial()
 				defer client.Close()
+				io.WriteString(client, test.raw)
+				if strings.HasPrefix(test.raw, "GET /meanwhile") {
+					<-asked
+					io.WriteString(client, "GET")
+					close(sent)
+				}
+				synctest.Wait() // until it has been answered, as far as the socket takes that
+				tap := newTap(client)
 				if test.at < time.Minute {
-					tap.ended()
-				} else {
-					synctest.Wait() // until it has been answered
+					if got, _ := tap.ended(); strings.HasPrefix(test.raw, "GET /large") && len(got) < large {
+						t.Errorf("%d bytes of the answer came", len(got))
+					}
 				}
 				start := time.Now()
 				for s.reactor.Conns() > 0 {
