@@ -60,7 +60,11 @@ type simConfig struct {
 // trust makes the adaptive policy expect that requests are quick, so that they begin on the loop, which takes a while otherwise.
 func (s *sim) trust() {
 	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"} {
-		for i := 0; i < 1000 && s.dispatch.Place(s.dispatch.Kind(method, fmt.Sprint("/?", i))) != dispatch.Here; i++ {
+		// Two that were not asked for, since one of them may fall on the entry of a method before.
+		known := func() bool {
+			return s.dispatch.Place(s.dispatch.Kind(method, "/?")) == dispatch.Here && s.dispatch.Place(s.dispatch.Kind(method, "/??")) == dispatch.Here
+		}
+		for i := 0; i < 1000 && !known(); i++ {
 			s.dispatch.Learn(s.dispatch.Kind(method, fmt.Sprint("/", i)), dispatch.OnThread, true)
 		}
 	}
