@@ -288,23 +288,29 @@ func TestListenerOwnerClosed(t *testing.T) {
 			ln := newTestListener(t, l)
 			dialTo(t, test.network, addr)
 			acceptOn(t, ln)
-			ended := make(chan error, 1)
-			go func() {
-				_, err := ln.Accept()
-				ended <- err
-			}()
-			l.Close()
-			if err := <-ended; !errors.Is(err, reactor.ErrListenerClosed) {
-				t.Errorf("Accept: %v", err)
-			}
-			if _, err := ln.Accept(); !errors.Is(err, reactor.ErrListenerClosed) {
-				t.Errorf("Accept once more: %v", err)
-			}
-			if c, err := (&net.Dialer{}).DialContext(t.Context(), test.network, addr); err == nil {
-				c.Close()
-				t.Error("somebody still listens")
-			}
+			closeOwner(t, ln, l, test.network, addr)
 		})
+	}
+}
+
+// closeOwner closes what ln was made from, while ln accepts.
+func closeOwner(t *testing.T, ln reactor.Listener, from net.Listener, network, addr string) {
+	t.Helper()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := ln.Accept()
+		ended <- err
+	}()
+	from.Close()
+	if err := <-ended; !errors.Is(err, reactor.ErrListenerClosed) {
+		t.Errorf("Accept: %v", err)
+	}
+	if _, err := ln.Accept(); !errors.Is(err, reactor.ErrListenerClosed) {
+		t.Errorf("Accept once more: %v", err)
+	}
+	if c, err := (&net.Dialer{}).DialContext(t.Context(), network, addr); err == nil {
+		c.Close()
+		t.Error("somebody still listens")
 	}
 }
 

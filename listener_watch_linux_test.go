@@ -5,7 +5,6 @@
 package waitress
 
 import (
-	"context"
 	"errors"
 	"net"
 	"testing"
@@ -36,25 +35,20 @@ func watchListener(t *testing.T, network, addr string, quiet time.Duration) (*li
 }
 
 // TestListenerWatched has connections come one after the other, some while the listener waits: all but the first of those that
-// come soon are accepted from the descriptor. TCP options, non-blocking
-// mode and the peer's address are the same.
+// come soon are accepted from the descriptor. TCP options, non-blocking mode and the peer's address are the same.
 func TestListenerWatched(t *testing.T) {
 	const conns = 40
 	for _, test := range []struct {
-		name, network string
-		quiet         time.Duration
-		accepts       int // of the net.Listener; 0: depends on who is faster
+		name, network, listen string
+		quiet                 time.Duration
+		accepts               int // of the net.Listener; 0: depends on who is faster
 	}{
-		{"soon", "tcp", time.Hour, 1},
-		{"late", "tcp", 0, 0},
-		{"soon, Unix", "unix", time.Hour, 1},
+		{"soon", "tcp", "127.0.0.1:0", time.Hour, 1},
+		{"late", "tcp", "127.0.0.1:0", 0, 0},
+		{"soon, Unix", "unix", "", time.Hour, 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			addr := ""
-			if test.network == "tcp" {
-				addr = "127.0.0.1:0"
-			}
-			l, from := watchListener(t, test.network, addr, test.quiet)
+			l, from := watchListener(t, test.network, test.listen, test.quiet)
 			accepted := make(chan reactor.Accepted)
 			go func() {
 				defer close(accepted)
@@ -106,17 +100,5 @@ func TestListenerWatchedOwner(t *testing.T) {
 	acceptOn(t, l)
 	l.state = acceptWatched
 	l.quiet = acceptQuiet
-	ended := make(chan error, 1)
-	go func() {
-		_, err := l.Accept()
-		ended <- err
-	}()
-	from.Close()
-	if err := <-ended; !errors.Is(err, reactor.ErrListenerClosed) {
-		t.Errorf("Accept: %v", err)
-	}
-	if c, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", addr); err == nil {
-		c.Close()
-		t.Error("somebody still listens")
-	}
+	closeOwner(t, l, from, "tcp", addr)
 }

@@ -45,6 +45,11 @@ static long long now(void) {
 	return t.tv_sec * 1000000000LL + t.tv_nsec;
 }
 
+static void die(const char *what) {
+	perror(what);
+	exit(1);
+}
+
 static void answer(int fd, size_t heads) {
 	for (; heads > 0; heads -= heads < MAX_ANSWERS ? heads : MAX_ANSWERS) {
 		ssize_t size = (heads < MAX_ANSWERS ? heads : MAX_ANSWERS) * (sizeof ANSWER - 1);
@@ -75,6 +80,8 @@ static void *serve(void *epoll) {
 	struct epoll_event events[128];
 	char in[65536];
 	struct late *late = calloc(1, sizeof *late);
+	if (!late)
+		die("calloc");
 	for (;;) {
 		int n = wait_for(ep, late, events, 128);
 		for (int i = 0; i < n; i++) {
@@ -102,11 +109,6 @@ static void *serve(void *epoll) {
 		}
 	}
 	return NULL;
-}
-
-static void die(const char *what) {
-	perror(what);
-	exit(1);
 }
 
 int main(int argc, char **argv) {
