@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
 // How listeners are passed to a new process.
@@ -25,6 +26,10 @@ const (
 
 	// maxPassed bounds what LISTEN_FDS may claim: it is closed, or made a listener of, number by number.
 	maxPassed = 1024
+
+	// heirTime is how long a process that serves on nothing that it was started with may yet come to do so, before who started
+	// it is told that it serves. It is less than Run waits for that.
+	heirTime = 20 * time.Second
 )
 
 // A handover is what one process tells the next of the descriptors that it passes on.
@@ -44,6 +49,7 @@ type heritage struct {
 	err   error       // guarded by mu: why it could not be read
 	items []inherited // guarded by mu
 	ready *os.File    // guarded by mu: nil if nobody waits for this process to serve
+	grace *time.Timer // guarded by mu: for heirTime; nil before
 }
 
 // An inherited is one listener, and by what it is found: network and address as they were asked for, since port 0 has
@@ -51,6 +57,7 @@ type heritage struct {
 type inherited struct {
 	key      string
 	listener net.Listener
+	handed   bool // the process was started with it
 }
 
 var inheritance heritage
@@ -165,21 +172,33 @@ func (h *heritage) receiveDescriptors(keys []string) (err error) {
 		if lerr != nil {
 			err = errors.Join(err, fmt.Errorf("descriptor %d (%s) is no stream socket that listens: %w", fd, key, lerr))
 		} else {
-			h.items = append(h.items, inherited{key, l})
+			h.items = append(h.items, inherited{key, l, true})
 		}
 		_ = f.Close() // FileListener has one of its own
 	}
 	return err
 }
 
-// serving tells who waits for it that this process serves, and closes what it was passed and nobody wanted, where clients
-// would wait for ever. Once; later calls do nothing.
-func (h *heritage) serving() error {
+// serving is called when a Server begins to serve. The heir, which has taken a listener from here, ends the hand-over. Any
+// other may be one of several in this process, whose heir is still to come: it ends the hand-over after heirTime, since what
+// the process listens on may be other than before altogether. failed is told why the end of it fails.
+func (h *heritage) serving(heir bool, failed func(error)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.ready == nil {
-		return nil
+	switch {
+	case h.ready == nil:
+	case heir:
+		if err := h.end(); err != nil {
+			go failed(err)
+		}
+	case h.grace == nil:
+		h.grace = time.AfterFunc(heirTime, func() { h.serving(true, failed) })
 	}
+}
+
+// end tells who waits for it that this process serves, and closes what it was passed and nobody wanted, where clients would
+// wait for ever. Under mu.
+func (h *heritage) end() error {
 	var err error
 	for _, i := range h.items {
 		err = errors.Join(err, i.listener.Close())

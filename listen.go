@@ -89,7 +89,7 @@ type binding struct {
 	perms   os.FileMode
 	backlog int // 0: as many as the system allows
 	config  *net.ListenConfig
-	opened  func(l net.Listener, key string)
+	opened  func(l inherited)
 }
 
 func (s *Server) binding() (*binding, error) {
@@ -168,10 +168,17 @@ func (s *Server) listenAddr(defaultAddr string) ([]net.Listener, error) {
 }
 
 // opened notes what Listeners has opened, and by what key another process would find it.
-func (s *Server) opened(l net.Listener, key string) {
+func (s *Server) opened(l inherited) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.listeners = append(s.listeners, inherited{key, l})
+	s.listeners = append(s.listeners, l)
+}
+
+// heir says whether this Server has a listener that the process was started with.
+func (s *Server) heir() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.listeners, func(l inherited) bool { return l.handed })
 }
 
 func closeAll(listeners []net.Listener) error {
@@ -193,7 +200,7 @@ func (b *binding) listen(entry string, seen map[endpoint]bool) ([]net.Listener, 
 		all, err := inheritance.named(e.host)
 		var listeners []net.Listener
 		for _, i := range all {
-			b.opened(i.listener, i.key)
+			b.opened(i)
 			listeners = append(listeners, i.listener)
 		}
 		return listeners, err
@@ -296,10 +303,11 @@ func (b *binding) listenPort(all []endpoint) ([]net.Listener, error) {
 // open opens one socket, or takes the one that this process was started with for that address.
 func (b *binding) open(network, address string) (net.Listener, error) {
 	l, err := inheritance.take(network, address)
+	handed := l != nil
 	switch {
 	case err != nil:
 		return nil, err
-	case l != nil: // as it is
+	case handed: // as it is
 	case network == "unix":
 		l, err = listenUnix(address, b)
 	default:
@@ -308,7 +316,7 @@ func (b *binding) open(network, address string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.opened(l, listenerKey(network, address))
+	b.opened(inherited{listenerKey(network, address), l, handed})
 	return l, nil
 }
 
@@ -356,9 +364,7 @@ func (s *Server) ServeAll(listeners ...net.Listener) error {
 		}
 		all = append(all, v)
 	}
-	if err := inheritance.serving(); err != nil {
-		s.run.log.Error("handing over", zap.Error(err))
-	}
+	inheritance.serving(s.heir(), func(err error) { all[0].run.log.Error("handing over", zap.Error(err)) })
 	ended := make(chan error, len(all))
 	for _, v := range all {
 		go func() { ended <- s.serve(v) }()

@@ -6,6 +6,7 @@ package waitress
 
 import (
 	"errors"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -14,6 +15,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -203,5 +206,57 @@ func TestListenSystemdOther(t *testing.T) {
 	}
 	if os.Getenv("LISTEN_FDS") != "1" {
 		t.Error("the variables were removed")
+	}
+}
+
+// TestHandoverEnd: who waits for this process is told by the Server that has a listener of the other's, or by any when none has
+// come for one in time; and what nobody wanted is closed then.
+func TestHandoverEnd(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		heirs []bool // of the Servers that begin to serve
+		after time.Duration
+	}{
+		{"the heir", []bool{true}, 0},
+		{"another before it", []bool{false, true}, 0},
+		{"others only", []bool{false, false}, heirTime},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			unwanted := listenOn(t, "tcp", "127.0.0.1:0")
+			r, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			synctest.Test(t, func(t *testing.T) {
+				h := heritage{ready: w, items: []inherited{{"tcp4 127.0.0.1:1", unwanted, true}}}
+				h.read.Do(func() {}) // by hand
+				told := func() bool {
+					h.mu.Lock()
+					defer h.mu.Unlock()
+					return h.ready == nil
+				}
+				start := time.Now()
+				for _, heir := range tt.heirs {
+					if told() {
+						t.Error("told before the heir had come")
+					}
+					h.serving(heir, func(err error) { t.Error(err) })
+				}
+				for !told() && time.Since(start) < 2*heirTime {
+					time.Sleep(time.Second)
+				}
+				if d := time.Since(start); d < tt.after || d > tt.after+time.Second {
+					t.Errorf("told after %v, want %v", d, tt.after)
+				}
+				h.serving(true, func(err error) { t.Error("a second time:", err) })
+			})
+			if p, err := io.ReadAll(r); len(p) != 1 || err != nil {
+				t.Errorf("the other process read %q, %v", p, err)
+			}
+			if _, err := unwanted.Accept(); !errors.Is(err, net.ErrClosed) {
+				t.Error("what nobody wanted is open:", err)
+			}
+		})
 	}
 }

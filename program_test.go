@@ -41,6 +41,10 @@ func serveProgramOn(addrs ...string) int {
 			fmt.Println("waiting")
 			_, _ = lines.ReadString('\n')
 		}
+		if _, ok := os.LookupEnv("LISTEN_FDS"); ok {
+			http.Error(w, "LISTEN_FDS is set for the programs that this one starts", http.StatusInternalServerError)
+			return
+		}
 		hello(w, r)
 	}), Listen(addrs...), func(s *Server) { s.Logger = zap.NewNop() })
 	if err != nil {

@@ -20,7 +20,8 @@ import (
 //
 // The sockets are passed by the address that they were asked for: what the new process does not listen on any more, because
 // its settings are others, is closed. Listeners that were given to Serve, and not opened by Listeners, are not passed on.
-// Not on Windows.
+// Where a program has several Servers, the new process serves when the one does that has found a socket; when none has, 20 s
+// after the first serves. On Linux, macOS and the BSDs.
 //
 // The new process has another number. Where something watches over this one and ends the service with it, as systemd does,
 // sockets that this passes ("systemd" in Listen) are the better way.

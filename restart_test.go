@@ -49,6 +49,10 @@ func restartProgram() int {
 		listen, told = append(listen, "unix:"+path), os.Stdout // the test would wait for another line in vain
 	}
 	err := Serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if _, again := os.LookupEnv(handoverVariable); again {
+			_, _ = io.WriteString(w, handoverVariable+" is set for the programs that this one starts")
+			return
+		}
 		_, _ = io.WriteString(w, strconv.Itoa(os.Getpid()))
 	}), Listen(listen...), func(s *Server) { s.ErrorLog = log.New(told, "", 0) })
 	if err != nil {
@@ -188,7 +192,7 @@ func TestRestart(t *testing.T) {
 	t.Logf("answered %d over new connections, %d over old ones, %d by the Unix socket", answered[0].Load(), answered[1].Load(), answered[2].Load())
 }
 
-// TestRestartFails: when the new process does not come to serve, the old one goes on.
+// TestRestartFails: when the new process does not come to serve, the old one goes on, and knows of it when that process ends.
 func TestRestartFails(t *testing.T) {
 	if systemCapabilities().noSignals {
 		t.Skip("no signals")
@@ -196,6 +200,7 @@ func TestRestartFails(t *testing.T) {
 	p := start(t, "restart", func(c *exec.Cmd) { c.Env = append(c.Env, restartVariable+"=fail") })
 	c := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
 	url := "http://" + p.addr + "/"
+	began := time.Now()
 	for range 2 {
 		if err := p.Process.Signal(syscall.SIGUSR2); err != nil {
 			t.Fatal(err)
@@ -206,6 +211,9 @@ func TestRestartFails(t *testing.T) {
 		if n := pid(t, c, url); n != p.Process.Pid {
 			t.Errorf("process %d answers, not %d", n, p.Process.Pid)
 		}
+	}
+	if time.Since(began) >= restartTimeout {
+		t.Error("it waited for the first until it had to come to serve")
 	}
 	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)

@@ -77,11 +77,11 @@ type Server struct {
 	UnixSocketPerms os.FileMode
 
 	// Backlog is how many connections may wait to be accepted at each of the addresses. Default: as many as the system
-	// allows. Not on Windows.
+	// allows. On Linux, macOS and the BSDs.
 	Backlog int
 
 	// ReusePort lets other processes listen on the same TCP addresses (SO_REUSEPORT); the system shares the connections out
-	// among them. Not on Windows.
+	// among them. On Linux, macOS and the BSDs.
 	ReusePort bool
 
 	// Proxies in front of it.
