@@ -504,6 +504,7 @@ func (s *Server) startReactor(newPoller func() (reactor.Poller, error), sockets 
 		MinRate:       cmp.Or(s.MinWriteRate, defaultMinRate),
 		MaxConns:      s.ConnectionLimit,
 		ShareAfter:    shareAfter,
+		Overstayed:    s.run.http.Overstayed,
 		Admit:         s.run.admit,
 		Left:          s.run.left,
 		Fault:         func(what string, err error) { log.Error(what, zap.Error(err)) },

@@ -874,7 +874,7 @@ func (ch *channel) call(handler http.Handler) {
 		return
 	}
 	t := x.turn
-	t.Enter(&ch.Conn)
+	t.Enter(&ch.Conn, uint32(x.kind))
 	defer func() { // also when it panics
 		if handler != nil {
 			x.slab.writer.letGo()

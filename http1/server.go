@@ -149,6 +149,12 @@ func (s *Server) SetKeepAlivesEnabled(on bool) { s.noKeep.Store(!on) }
 // Drain makes every answer from now on the last of its connection. Any goroutine.
 func (s *Server) Drain() { s.draining.Store(true) }
 
+// Overstayed is reactor.Config's: requests of this kind are no longer expected to be quick, from the moment that one of them has
+// lost its loop. It may wait for long yet, and those behind it would hold up a loop each until it ends.
+func (s *Server) Overstayed(kind uint32) {
+	s.config.Dispatcher.Learn(dispatch.Kind(kind), dispatch.Here, false)
+}
+
 func (s *Server) keepAlives() bool { return !s.draining.Load() && !s.noKeep.Load() }
 
 // A Listener is what the connections of one listener share.

@@ -137,6 +137,7 @@ func newSim(t *testing.T, seed int64, faults reactortest.Faults, config simConfi
 		Overflow:      config.overflow,
 		NewSpool:      config.newSpool,
 		ShareAfter:    time.Duration(-(seed & 1)), // with every other seed connections change their loop whenever they can
+		Overstayed:    s.server.Overstayed,
 		Fault: func(what string, err error) {
 			if !errors.Is(err, reactor.ErrExhausted) {
 				t.Errorf("fault: %s: %v", what, err)

@@ -147,3 +147,28 @@ func TestHeavyRequests(t *testing.T) {
 		}
 	})
 }
+
+// TestOverstayed: what kind of request has held up a loop is known as soon as that is seen, not when the handler returns.
+func TestOverstayed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const clients = 20
+		end := make(chan struct{})
+		var begun sync.WaitGroup
+		begun.Add(clients)
+		s := newSim(t, 0, reactortest.Faults{}, simConfig{policy: dispatch.PolicyAdaptive}, func(http.ResponseWriter, *http.Request) {
+			begun.Done()
+			<-end
+		})
+		start := time.Now()
+		for range clients {
+			c, _ := s.send(get)
+			defer c.Close()
+		}
+		begun.Wait()
+		if d := time.Since(start); d > 2*50*time.Millisecond {
+			t.Errorf("the last of %d began after %v", clients, d)
+		}
+		close(end)
+		synctest.Wait()
+	})
+}

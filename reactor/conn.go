@@ -189,7 +189,7 @@ func (c *Conn) Detach(t *Turn) {
 	switch {
 	case t == nil:
 	case t.user != 0: // c was claimed by Enter
-		t.gave = t.loop.takeOver(t.user) || t.gave
+		t.gave = t.loop.takeOver(t.user, nil) || t.gave
 	case !t.lost:
 		c.Claim()
 		t.GiveAway()

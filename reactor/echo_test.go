@@ -87,7 +87,7 @@ func (e *echo) input(t *reactor.Turn, p []byte) bool {
 	case 0:
 		return e.sent(t, e.send(t, p))
 	case 5, 6:
-		t.Enter(&e.Conn) // user code, which may take longer than a loop can wait for it
+		t.Enter(&e.Conn, 0) // user code, which may take longer than a loop can wait for it
 		yield(e.random.IntN(3))
 		if e.random.IntN(2) == 0 {
 			time.Sleep(time.Duration(e.random.IntN(50)) * time.Millisecond)

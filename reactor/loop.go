@@ -20,6 +20,7 @@ type Loop struct {
 	waiting atomic.Int64 // what clock was when the Wait under way began; 0: none is
 	wheel   wheel
 
+	kind atomic.Uint32 // of the user code that runs on the loop, or ran last
 	busy atomic.Uint64 // odd while user code runs on the loop, and another number each time
 	seen uint64        // what busy was at the watch's last tick, if odd. Only the watch's timer
 	turn *Turn         // whose tenure it is; the watch reads it while user code runs

@@ -13,7 +13,7 @@ import (
 )
 
 // Config is what a Reactor is made of. All fields are required but Overflow, NewSpool, Memory, MinRate, MaxConns,
-// ShareAfter, Admit and Left.
+// ShareAfter, Admit, Left and Overstayed.
 type Config struct {
 	Loops     int
 	NewPoller func() (Poller, error)
@@ -46,6 +46,10 @@ type Config struct {
 	// gone. Admit is called by the acceptors, Left by the loops. nil: all are.
 	Admit func(peer string) bool
 	Left  func(peer string)
+
+	// Overstayed gets the kind, as Turn.Enter got it, of user code that has stayed on its loop for too long and loses it, before
+	// the loop goes on. It runs on a timer's goroutine and must not wait. nil: nobody is told.
+	Overstayed func(kind uint32)
 
 	// Fault is told of errors that no connection is to blame for. Any goroutine.
 	Fault func(what string, err error)
@@ -232,7 +236,7 @@ func (r *Reactor) Abort() {
 	r.postAll(opAbort)
 	for _, l := range r.loops {
 		if busy := l.busy.Load(); busy%2 == 1 {
-			l.takeOver(busy) // user code is not waited for
+			l.takeOver(busy, nil) // user code is not waited for
 		}
 	}
 }

@@ -43,10 +43,12 @@ type watch struct {
 }
 
 // Enter says that the caller, the goroutine that is the loop, is about to run user code for c, which may take any time.
-// The connection becomes the caller's task until Leave. If that is long in coming, another goroutine becomes the loop.
-func (t *Turn) Enter(c *Conn) {
+// The connection becomes the caller's task until Leave. If that is long in coming, another goroutine becomes the loop, and
+// Config.Overstayed gets kind, which means nothing here.
+func (t *Turn) Enter(c *Conn, kind uint32) {
 	l := t.loop
 	c.Claim()
+	l.kind.Store(kind)
 	t.user = l.busy.Load() + 1
 	l.busy.Store(t.user)
 	if w := &l.reactor.watch; !w.ticking.Load() {
@@ -129,7 +131,7 @@ func (r *Reactor) tick() {
 		switch busy := l.busy.Load(); {
 		case busy%2 == 0:
 		case busy == l.seen:
-			l.takeOver(busy)
+			l.takeOver(busy, r.config.Overstayed)
 		default:
 			l.seen = busy
 			next = quantum
@@ -153,10 +155,15 @@ func (r *Reactor) tick() {
 	}
 }
 
-// takeOver makes a fresh goroutine the loop, if the user code that busy stands for is still there, and says so.
-func (l *Loop) takeOver(busy uint64) bool {
+// takeOver makes a fresh goroutine the loop, if the user code that busy stands for is still there, and says so. tell, if there is
+// one, gets its kind before the loop goes on, which may be with more of that.
+func (l *Loop) takeOver(busy uint64, tell func(kind uint32)) bool {
+	kind := l.kind.Load() // busy's, if the loop can be taken yet
 	if !l.busy.CompareAndSwap(busy, busy+1) {
 		return false
+	}
+	if tell != nil {
+		tell(kind)
 	}
 	l.turn.handOn() // nobody else uses it: its goroutine is in user code, and finds out when it leaves
 	return true

@@ -20,7 +20,7 @@ func userCode(fates map[string]reactor.Fate) *script {
 			c.sim.t.Error(err)
 		}
 		text := string(p)
-		t.Enter(&c.Conn)
+		t.Enter(&c.Conn, 0)
 		time.Sleep(d)
 		err = c.Write(t, []byte("done"))
 		fate := t.Leave(&c.Conn)
@@ -152,7 +152,7 @@ func TestGivenAway(t *testing.T) {
 		var fate reactor.Fate
 		m := newSim(t, 0, reactortest.Faults{SendBuffer: 1 << 10, RecvBuffer: 1 << 10}, simConfig{watermark: 1 << 12}, &script{
 			input: func(c *channel, t *reactor.Turn, _ []byte) bool {
-				t.Enter(&c.Conn)
+				t.Enter(&c.Conn, 0)
 				if err := c.Write(t, make([]byte, 1<<16)); err != nil {
 					c.sim.t.Error(err)
 				}
