@@ -234,8 +234,12 @@ func (ch *channel) Expired(t *reactor.Turn) {
 			ch.after(t, ch.refuse(t, errSlowBody))
 			return
 		}
-		// The rest is late: the handler starts without it.
-		ch.after(t, ch.run(t, false, false))
+		// The rest is late: the handler starts without it, or is refused.
+		w := ch.run(t, false, false)
+		if w == wantInput {
+			w = ch.process(t, false)
+		}
+		ch.after(t, w)
 	case stateDraining:
 		ch.after(t, ch.finish(t))
 	case stateIdle, stateLingering:

@@ -83,6 +83,29 @@ func TestIdent(t *testing.T) {
 	})
 }
 
+// TestQueueFullLateBody: who is refused while it waits for the rest of a small body gets its answer, and no more time than others.
+func TestQueueFullLateBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSim(t, 1, reactortest.Faults{}, simConfig{threads: 1, queue: 1, Config: Config{BodyTimeout: time.Second, IdleTimeout: time.Minute}}, func(w http.ResponseWriter, r *http.Request) {
+			time.Sleep(time.Hour)
+		})
+		for range 2 { // one runs, one waits
+			c, _ := s.send(get)
+			defer c.Close()
+			synctest.Wait()
+		}
+		c, tap := s.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n01234")
+		defer c.Close()
+		time.Sleep(bodyWait + late)
+		if got, _ := tap.soFar(); !strings.HasPrefix(got, "HTTP/1.1 503 ") {
+			t.Errorf("got %q", got)
+		}
+		if got, d := tap.ended(); strings.Count(got, "HTTP/1.1") != 1 || d > time.Second+lingerTimeout {
+			t.Errorf("got %q, closed after %v", got, d)
+		}
+	})
+}
+
 func TestQueueFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSim(t, 1, reactortest.Faults{}, simConfig{threads: 1, queue: 1}, func(w http.ResponseWriter, r *http.Request) {

@@ -447,9 +447,13 @@ func (c *Conn) expire(t *Turn, now int64) {
 		if w&taskOwned == 0 {
 			if w&(wordClosed|wordDoomed) == 0 { // its task may have ended it since
 				c.readAt.Store(never)
+				// Before Expired, which may lose the turn, and the connection with it.
+				if at := c.nextDeadline(w, now); at != never {
+					c.home().schedule(c, tickFor(at, now))
+				}
 				c.proto.Expired(t)
 			}
-			break
+			return
 		}
 		// The deadline stays: it is what a read meets from now on, until a new one is set.
 		if c.word.CompareAndSwap(w, (w|wordExpired)&^wordWaiting) {
