@@ -721,6 +721,8 @@ func (ch *channel) run(t *reactor.Turn, whole, guarded bool) want {
 	ch.began = 0
 	if c.WriteTimeout > 0 {
 		ch.SetWriteDeadline(time.Now().Add(c.WriteTimeout))
+	} else {
+		ch.ClearWriteDeadline() // the last handler's, which stayed for its answer's sake
 	}
 	ch.x.turn, ch.x.inline, ch.x.whole, ch.x.refused = nil, false, whole, false
 	if !whole {

@@ -615,6 +615,34 @@ func TestSetWriteDeadline(t *testing.T) {
 	})
 }
 
+// TestSetWriteDeadlineOfTheLast: a deadline that one handler sets is none for the next, also where the first answer had to wait.
+func TestSetWriteDeadlineOfTheLast(t *testing.T) {
+	inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+		first := true
+		s := newSim(t, 1, reactortest.Faults{}, simConfig{policy: p, watermark: 1 << 20}, func(w http.ResponseWriter, _ *http.Request) {
+			if first {
+				first = false
+				if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(time.Minute)); err != nil {
+					t.Error(err)
+				}
+				w.Write([]byte(text(500 << 10)))
+				return
+			}
+			time.Sleep(time.Hour)
+			fmt.Fprint(w, "second")
+		})
+		c := s.dial()
+		io.WriteString(c, get+get)
+		time.Sleep(time.Second)
+		tap := newTap(c)
+		time.Sleep(2 * time.Hour)
+		if got, err := tap.soFar(); !strings.HasSuffix(got, "second") || err != nil {
+			t.Errorf("%d bytes came, then %v", len(got), err)
+		}
+		c.Close()
+	})
+}
+
 // TestReaderRaces: a goroutine of the handler starts to read just when the handler returns, or sets a deadline.
 func TestReaderRaces(t *testing.T) {
 	inBubbles(t, func(t *testing.T, p dispatch.Policy) {
