@@ -3,6 +3,7 @@
 package http1
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -269,6 +270,15 @@ const (
 	someLeft              // it can be drained
 	tooMuchLeft           // it can't, for its length, or for an error that lost the framing
 )
+
+// decoded returns a copy of what was decoded of a chunked body and not read: it was sent just before the channel's input. On the
+// owner of the channel, when nobody reads.
+func (b *body) decoded() []byte {
+	if b == nil || b.decoder == nil {
+		return nil
+	}
+	return bytes.Clone(b.decoder.ready)
+}
 
 // interrupt ends a Read that a goroutine of the handler is still in, now that the handler has returned, and lets no other one
 // begin: the channel's input is the channel's again. On the owner of the channel.

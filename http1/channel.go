@@ -851,7 +851,6 @@ func (ch *channel) serve() bool {
 		ch.call(handler)
 	}
 	if x.hijacked {
-		s.ctx.cancel(context.Canceled)
 		x.recycle(ch.server())
 		return false
 	}
@@ -899,8 +898,16 @@ func (ch *channel) invoke(handler http.Handler) {
 		x.native.call()
 		return
 	}
+	defer x.endHijacked() // also when it panics
 	handler.ServeHTTP(&x.slab.writer, &x.slab.request)
 	x.slab.writer.letGo()
+}
+
+// endHijacked ends the context of a request whose connection was hijacked: the channel knows it no more.
+func (x *exchange) endHijacked() {
+	if x.hijacked {
+		x.slab.ctx.end()
+	}
 }
 
 // generalOptions answers "OPTIONS *", as net/http does: 200 and nothing, when there is no body.

@@ -73,6 +73,7 @@ func (r *response) hijack() (net.Conn, []byte, error) {
 		}
 		r.send()
 	}
+	x.body.interrupt() // another goroutine of the handler may wait for more of it
 	// The descriptor goes only when all output has left by way of it.
 	if err := ch.Sync(x.onLoop()); err != nil {
 		return nil, nil, err
@@ -90,8 +91,8 @@ func (r *response) hijack() (net.Conn, []byte, error) {
 	ch.report(http.StateHijacked)
 	x.slab.ctx.localAddr() // while there is a descriptor to be asked
 	x.slab.writer.endDeadlines()
+	rest := append(append(x.body.decoded(), ch.in[ch.at:]...), read...)
 	x.body.letGo()
-	rest := append(append([]byte(nil), ch.in[ch.at:]...), read...)
 
 	// From here on the channel is the loop's, which closes its descriptor without a word: the connection lives on in the
 	// other one. The exchange stays with the handler's goroutine, which gives it back (serve).

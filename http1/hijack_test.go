@@ -3,8 +3,12 @@
 package http1
 
 import (
+	"context"
+	"io"
 	"net"
 	"net/http"
+	"runtime"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -81,4 +85,88 @@ func TestHijackDeadlines(t *testing.T) {
 			c.Close()
 		}
 	})
+}
+
+// TestHijackBody: what has come of a body and was not read is the hijacker's, as it came, with a chunk that was read in part; a
+// goroutine that waits for more of the body doesn't hold the hijacker up.
+func TestHijackBody(t *testing.T) {
+	const chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+	for _, tt := range []struct {
+		name, raw string
+		read      int
+		waits     bool
+		want      string
+	}{
+		{"length", post10 + "TAIL", 4, false, post10[len(post10)-6:] + "TAIL"},
+		{"in a chunk", chunked + "5\r\nhello\r\n0\r\n\r\nTAIL", 1, false, "ello\r\n0\r\n\r\nTAIL"},
+		{"unread", chunked + "5\r\nhello\r\n", 0, false, "5\r\nhello\r\n"},
+		{"length, somebody reads", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\nabc", 0, true, ""},
+		{"chunked, somebody reads", chunked + "5\r\nhello\r\n", 0, true, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+				done := make(chan struct{})
+				var s *sim
+				s = newSim(t, 1, reactortest.Faults{}, simConfig{policy: p}, func(w http.ResponseWriter, r *http.Request) {
+					defer close(done)
+					s.channels[0].letHijack(t)
+					if _, err := io.ReadFull(r.Body, make([]byte, tt.read)); err != nil {
+						t.Error(err)
+					}
+					var reading sync.WaitGroup
+					if tt.waits {
+						reading.Go(func() {
+							if _, err := io.Copy(io.Discard, r.Body); err == nil {
+								t.Error("the body came to its end")
+							}
+						})
+						time.Sleep(time.Second)
+					}
+					_, rw, err := http.NewResponseController(w).Hijack()
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if got, err := rw.Peek(rw.Reader.Buffered()); string(got) != tt.want || err != nil {
+						t.Errorf("the hijacker has %q, %v, want %q", got, err, tt.want)
+					}
+					reading.Wait()
+				})
+				c, _ := s.send(tt.raw)
+				defer c.Close()
+				<-done
+			})
+		})
+	}
+}
+
+// TestHijackPanics: the context ends with the handler, however that ends.
+func TestHijackPanics(t *testing.T) {
+	for name, end := range map[string]func(){
+		"returns": func() {},
+		"panics":  func() { panic(http.ErrAbortHandler) },
+		"Goexit":  runtime.Goexit,
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+				over := make(chan struct{})
+				var s *sim
+				s = newSim(t, 1, reactortest.Faults{}, simConfig{policy: p}, func(w http.ResponseWriter, r *http.Request) {
+					s.channels[0].letHijack(t)
+					context.AfterFunc(r.Context(), func() { close(over) })
+					if _, _, err := http.NewResponseController(w).Hijack(); err != nil {
+						t.Error(err)
+					}
+					end()
+				})
+				c, _ := s.send(get)
+				defer c.Close()
+				select {
+				case <-over:
+				case <-time.After(time.Hour):
+					t.Error("the context goes on")
+				}
+			})
+		})
+	}
 }
