@@ -1095,7 +1095,7 @@ func (ch *channel) linger(t *reactor.Turn) want {
 	switch {
 	case ch.Blocked():
 		return wantRoom
-	case ch.ended != nil || ch.lingered > maxLinger:
+	case ch.ended != nil:
 		return wantClose
 	case !ch.finSent:
 		ch.finSent = true
@@ -1103,6 +1103,18 @@ func (ch *channel) linger(t *reactor.Turn) want {
 			return wantClose // the peer was faster
 		}
 		ch.SetReadTimeout(t, lingerTimeout)
+	case ch.lingered > maxLinger:
+		// A fast client has sent so much before it has read a word. No more is read, which holds it back, and it gets some time.
+		ch.dropInput()
+		ch.SetReadTimeout(t, 0)
+		if t != nil && !t.Lost() {
+			ch.Claim()
+		}
+		time.AfterFunc(lingerTimeout/2, func() {
+			ch.Doom()
+			ch.Release(false)
+		})
+		return wantTask
 	}
 	return wantInput
 }

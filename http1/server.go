@@ -101,7 +101,7 @@ const (
 
 	// lingerTimeout and maxLinger bound how long, and for how many bytes, a channel that has said its last word goes on
 	// reading so that the peer can read that word: closing at once would reset the connection under it
-	// (RFC 9112 §9.6).
+	// (RFC 9112 §9.6). After so many bytes it waits for another half of the time without reading.
 	lingerTimeout = time.Second
 	maxLinger     = 1 << 20
 
