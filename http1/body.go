@@ -8,8 +8,10 @@ import (
 	"io"
 	"net/http"
 	"net/textproto"
+	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/waitress-go/waitress/httpparse"
 	"github.com/waitress-go/waitress/reactor"
@@ -72,6 +74,10 @@ func (b *body) Read(p []byte) (int, error) {
 		return 0, b.err
 	case len(p) == 0:
 		return 0, nil
+	}
+	if at := b.channel.x.readDeadline.Load(); at != 0 && b.collected == nil && time.Now().UnixNano() >= at {
+		b.err = os.ErrDeadlineExceeded // also where there is something to read: who sends fast enough gets no more time
+		return 0, b.err
 	}
 	read := b.readFixed
 	switch {
@@ -250,7 +256,7 @@ func (b *body) await() error {
 	if err := ch.Conn.Flush(); err != nil { // the peer may be waiting for an answer that is held
 		return err
 	}
-	ch.setBodyDeadline()
+	ch.awaitBody()
 	return ch.WaitReadable()
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"runtime"
@@ -488,10 +489,10 @@ func (ch *channel) settle(t *reactor.Turn, w want) {
 		ch.ClearWriteDeadline()
 		ch.SetReadTimeout(t, c.IdleTimeout)
 	case stateDraining:
-		ch.setBodyDeadline()
+		ch.awaitBody()
 	case stateBody:
 		if ch.collects() {
-			ch.setBodyDeadline()
+			ch.awaitBody()
 		}
 	case stateHead, stateHandling, stateSuspended, stateLingering, stateClosed:
 		// Set when the state began: more bytes don't buy more time.
@@ -784,7 +785,9 @@ func (ch *channel) limitReading() {
 	if began == 0 {
 		began = time.Now().UnixNano()
 	}
-	ch.x.readDeadline.Store(began + int64(ch.server().config.ReadTimeout))
+	if d := int64(ch.server().config.ReadTimeout); d < math.MaxInt64-began { // else it is beyond the clock
+		ch.x.readDeadline.Store(began + d)
+	}
 }
 
 // collects says whether the content of the request is received before its handler is called.
@@ -1119,19 +1122,25 @@ func (ch *channel) linger(t *reactor.Turn) want {
 	return wantInput
 }
 
+// awaitBody is called by who is about to wait for more of a body, its reader or the loop.
+func (ch *channel) awaitBody() {
+	if x := ch.x; x.waitBegan.Load() == 0 && x.waitBegan.CompareAndSwap(0, time.Now().UnixNano()) {
+		x.received.Store(0)
+	}
+	ch.setBodyDeadline()
+}
+
 // setBodyDeadline bounds how long a body's reader, or the drain, waits for the next bytes. They call it, and whoever has changed
 // exchange.readDeadline; when they do so at once, the one that finds it changed goes again, so that the later one counts.
 func (ch *channel) setBodyDeadline() {
 	c := &ch.server().config
 	d := c.BodyTimeout
-	if c.MinBodyRate > 0 && d > 0 {
+	if began := ch.x.waitBegan.Load(); c.MinBodyRate > 0 && d > 0 && began != 0 {
 		// What has come pays for the time that has passed since the first wait, and BodyTimeout is in advance.
-		now := time.Now().UnixNano()
-		if ch.x.waitBegan.CompareAndSwap(0, now) {
-			ch.x.received.Store(0)
+		spent := float64(time.Now().UnixNano() - began)
+		if unpaid := spent - float64(ch.x.received.Load())/float64(c.MinBodyRate)*float64(time.Second); unpaid > 0 {
+			d = max(d-time.Duration(unpaid), 1)
 		}
-		paid := time.Duration(float64(ch.x.received.Load()) / float64(c.MinBodyRate) * float64(time.Second))
-		d = max(min(d, d+paid-time.Duration(now-ch.x.waitBegan.Load())), 1)
 	}
 	for {
 		ns := ch.x.readDeadline.Load()

@@ -5,6 +5,7 @@ package http1
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"path"
 	"runtime"
@@ -162,13 +163,20 @@ func (w *writer) SetReadDeadline(t time.Time) error {
 	if w.channel == nil {
 		return errLate
 	}
-	var ns int64
-	if !t.IsZero() {
-		ns = t.UnixNano()
-	}
-	w.channel.x.readDeadline.Store(ns)
+	w.channel.x.readDeadline.Store(unixNano(t))
 	w.channel.setBodyDeadline()
 	return nil
+}
+
+// unixNano is t for exchange.readDeadline: 0 for none, which is also what is beyond the clock, and 1 for all that was before it began.
+func unixNano(t time.Time) int64 {
+	switch {
+	case t.IsZero() || t.After(time.Unix(0, math.MaxInt64)):
+		return 0
+	case !t.After(time.Unix(0, 1)):
+		return 1
+	}
+	return t.UnixNano()
 }
 
 // SetWriteDeadline is for http.ResponseController: writes fail after t.

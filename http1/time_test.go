@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"os"
 	"runtime"
@@ -552,6 +553,119 @@ func TestSetReadDeadline(t *testing.T) {
 		if got, _ := tap.ended(); !strings.HasSuffix(got, "slow") {
 			t.Errorf("got %q", got)
 		}
+	})
+}
+
+// TestReadDeadlineWithInput: a deadline ends the reading also of what has come.
+func TestReadDeadlineWithInput(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		timeout time.Duration
+		set     func(c *http.ResponseController) error
+		want    time.Duration
+	}{
+		{"ReadTimeout", 2 * time.Second, nil, 2 * time.Second},
+		{"SetReadDeadline", 0, func(c *http.ResponseController) error { return c.SetReadDeadline(time.Now().Add(time.Second)) }, time.Second},
+		{"a deadline in the past", 0, func(c *http.ResponseController) error { return c.SetReadDeadline(time.Now().Add(-time.Second)) }, 0},
+		{"1970", 0, func(c *http.ResponseController) error { return c.SetReadDeadline(time.Unix(0, 0)) }, 0},
+		{"1066", 0, func(c *http.ResponseController) error {
+			return c.SetReadDeadline(time.Date(1066, time.October, 14, 0, 0, 0, 0, time.UTC))
+		}, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+				done := make(chan struct{})
+				s := newSim(t, 1, reactortest.Faults{}, simConfig{policy: p, Config: Config{ReadTimeout: tt.timeout}}, func(w http.ResponseWriter, r *http.Request) {
+					defer close(done)
+					start := time.Now()
+					if tt.set != nil {
+						if err := tt.set(http.NewResponseController(w)); err != nil {
+							t.Error(err)
+						}
+					}
+					for {
+						_, err := io.ReadFull(r.Body, make([]byte, 16<<10))
+						switch {
+						case err == nil && time.Since(start) < time.Minute:
+							time.Sleep(100 * time.Millisecond)
+							continue
+						case !errors.Is(err, os.ErrDeadlineExceeded):
+							t.Errorf("read: %v", err)
+						}
+						break
+					}
+					if d := time.Since(start); d < tt.want || d > tt.want+100*time.Millisecond {
+						t.Errorf("read for %v, want %v", d, tt.want)
+					}
+				})
+				c, _ := s.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n")
+				go c.Write(make([]byte, 100000000))
+				<-done
+				c.Close()
+			})
+		})
+	}
+}
+
+// TestFarDeadlines: what is beyond the clock is no deadline.
+func TestFarDeadlines(t *testing.T) {
+	far := time.Date(2500, time.January, 1, 0, 0, 0, 0, time.UTC)
+	for _, tt := range []struct {
+		name   string
+		config Config
+		at     time.Time
+	}{
+		{"ReadTimeout", Config{ReadTimeout: math.MaxInt64}, time.Time{}},
+		{"BodyTimeout", Config{BodyTimeout: math.MaxInt64, MinBodyRate: 1}, time.Time{}},
+		{"all of them", Config{
+			HeaderTimeout: math.MaxInt64, ReadTimeout: math.MaxInt64, BodyTimeout: math.MaxInt64, WriteTimeout: math.MaxInt64, IdleTimeout: math.MaxInt64,
+		}, time.Time{}},
+		{"SetReadDeadline", Config{}, far},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+				s := newSim(t, 1, reactortest.Faults{}, simConfig{policy: p, Config: tt.config}, func(w http.ResponseWriter, r *http.Request) {
+					if !tt.at.IsZero() {
+						if err := http.NewResponseController(w).SetReadDeadline(tt.at); err != nil {
+							t.Error(err)
+						}
+					}
+					body, err := io.ReadAll(r.Body)
+					fmt.Fprintf(w, "%d %v", len(body), err)
+				})
+				c, tap := s.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n")
+				for range 4 {
+					time.Sleep(time.Hour)
+					io.WriteString(c, text(50000))
+				}
+				c.CloseWrite()
+				if got, _ := tap.ended(); !strings.HasSuffix(got, "200000 <nil>") {
+					t.Errorf("got %q", got)
+				}
+				c.Close()
+			})
+		})
+	}
+}
+
+// TestSetReadDeadlineWithoutReading: the time until the body is read first is the handler's own, whatever deadlines it sets.
+func TestSetReadDeadlineWithoutReading(t *testing.T) {
+	inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+		s := newSim(t, 1, reactortest.Faults{}, simConfig{policy: p, Config: Config{BodyTimeout: time.Second, MinBodyRate: 100}}, func(w http.ResponseWriter, r *http.Request) {
+			if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Hour)); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(time.Minute)
+			body, err := io.ReadAll(r.Body)
+			fmt.Fprintf(w, "%s %v", body, err)
+		})
+		c, tap := s.send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nConnection: close\r\nContent-Length: 5\r\n\r\n")
+		time.Sleep(time.Minute + 900*time.Millisecond)
+		io.WriteString(c, "hello")
+		if got, _ := tap.ended(); !strings.HasSuffix(got, "hello <nil>") {
+			t.Errorf("got %q", got)
+		}
+		c.Close()
 	})
 }
 
