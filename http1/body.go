@@ -97,11 +97,30 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close implements io.Closer. It reads nothing: what is left is the channel's to drain.
+// Close implements io.Closer. It does not wait: what has not come is the channel's to drain. Where all has, the peer's end is
+// one now, as it is when the body was read.
 func (b *body) Close() error {
 	b.mu.Lock()
+	defer b.unlock()
+	if b.closed || b.channel == nil || b.collected != nil || b.err != nil {
+		b.closed = true
+		return nil
+	}
 	b.closed = true
-	b.unlock()
+	if ch := b.channel; b.decoder == nil && (b.left >= maxDrain || b.left > int64(len(ch.in)-ch.at)) {
+		return nil
+	}
+	switch err := b.discard(&b.channel.x.drained); err {
+	case io.EOF:
+		b.err = err
+		if b.decoder != nil {
+			b.setTrailer()
+		}
+		b.channel.usedUp()
+	case reactor.ErrAgain:
+	default:
+		b.err = err
+	}
 	return nil
 }
 
@@ -227,6 +246,7 @@ func (b *body) receive(p []byte) (int, error) {
 	ch := b.channel
 	for {
 		if ch.ended != nil {
+			ch.cutOff()
 			return 0, bodyEnded(ch.ended)
 		}
 		n, err := ch.TryRead(p)
@@ -338,6 +358,11 @@ func (b *body) drain(spent *int64) error {
 	if b.err != nil {
 		return b.err
 	}
+	return b.discard(spent)
+}
+
+// discard is drain under mu.
+func (b *body) discard(spent *int64) error {
 	ch := b.channel
 	most := int64(maxDrain)
 	if b.decoder != nil {

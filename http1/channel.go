@@ -312,13 +312,19 @@ func (ch *channel) PeerGone() {
 
 // usedUp notes that the body was read to its end. Whoever reads it.
 func (ch *channel) usedUp() {
-	if ch.at < len(ch.in) {
+	if !ch.onlyEmptyLines() {
 		return
 	}
 	ch.quiet.Store(true)
 	if ch.HalfClosed() && ch.Gone() { // which was no reason to cancel when it was reported
 		ch.PeerGone()
 	}
+}
+
+// cutOff notes that the body ended before its end. Whoever reads it.
+func (ch *channel) cutOff() {
+	ch.quiet.Store(true)
+	ch.PeerGone()
 }
 
 // Closed implements reactor.Protocol.
@@ -836,7 +842,7 @@ func (ch *channel) serve() bool {
 		return true
 	}
 	s := x.slab
-	quiet := (s.request.ContentLength == 0 || ch.collects()) && ch.at == len(ch.in)
+	quiet := (s.request.ContentLength == 0 || ch.collects()) && ch.onlyEmptyLines()
 	ch.quiet.Store(quiet)
 	ch.ctx.Store(&s.ctx)
 	if ch.HalfClosed() && (ch.Over() || quiet && ch.Gone()) {
@@ -858,7 +864,7 @@ func (ch *channel) serve() bool {
 		return false
 	}
 	ch.ctx.Store(nil)
-	s.ctx.cancel(context.Canceled)
+	s.ctx.end()
 	x.response.finish()
 	if own && c.Served != nil {
 		ch.tell(ch.requestReport(&s.request), 0, x.response.status, x.response.written)
@@ -887,8 +893,8 @@ func (ch *channel) call(handler http.Handler) {
 		if handler != nil {
 			x.slab.writer.letGo()
 		}
-		if fate := t.Leave(&ch.Conn); fate != reactor.GivenAway {
-			d.Learn(x.kind, dispatch.Here, fate == reactor.Kept)
+		if t.Leave(&ch.Conn) == reactor.Kept { // a loss was learned when it happened (Overstayed)
+			d.Learn(x.kind, dispatch.Here, true)
 		}
 	}()
 	ch.invoke(handler)
@@ -1171,7 +1177,7 @@ func (ch *channel) Panicked(v any, stack []byte) {
 	} else {
 		x.slab.writer.letGo()
 		ch.ctx.Store(nil)
-		x.slab.ctx.cancel(context.Canceled)
+		x.slab.ctx.end()
 	}
 	x.body.interrupt()
 	x.response.send()

@@ -30,6 +30,7 @@ type askedContext struct {
 	after    map[*afterFunc]struct{}
 	local    net.Addr  // found while the connection is the request's
 	gone     bool      // the peer has gone
+	over     bool      // the request has let go of the connection
 	notify   chan bool // CloseNotify's, with room for one; or nil
 }
 
@@ -101,7 +102,7 @@ func (c *requestContext) localAddr() net.Addr {
 	asked := c.ask()
 	if asked.local == nil {
 		asked.local = c.channel.listener.addr
-		if find := c.channel.listener.LocalAddr; find != nil && c.err == nil {
+		if find := c.channel.listener.LocalAddr; find != nil && (c.err == nil || asked.gone && !asked.over) {
 			if a := find(c.channel.FD(), c.channel.listener.network); a != nil {
 				asked.local = a
 			}
@@ -157,6 +158,16 @@ func (c *requestContext) peerGone() {
 		if asked.notify != nil {
 			asked.notify <- true
 		}
+	}
+	c.mu.Unlock()
+	c.cancel(context.Canceled)
+}
+
+// end ends the context with its request, which is about to let go of the connection. On the owner of the channel.
+func (c *requestContext) end() {
+	c.mu.Lock()
+	if c.asked != nil {
+		c.asked.over = true
 	}
 	c.mu.Unlock()
 	c.cancel(context.Canceled)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/waitress-go/waitress/dispatch"
+	"github.com/waitress-go/waitress/reactor"
 	"github.com/waitress-go/waitress/reactor/reactortest"
 )
 
@@ -46,36 +47,50 @@ func TestContextOfDeparture(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		raw  string
-		read bool // the handler reads the body first
+		how  string // what the handler does first: "read" the body, up to its "cut", "close" it, or "flush" the answer's head
 		then func(c client)
 		want bool
 		here bool // not with net/http
 	}{
-		{"nothing", get, false, send(""), false, false},
-		{"end", get, false, end, true, false},
-		{"reset", get, false, reset, true, false},
-		{"another request", get, false, send(get), false, false},
-		{"another request and the end", get, false, both(send(get), end), false, false},
-		{"another request at hand, and the end", get + get, false, end, false, true},
-		{"another request at hand, and a reset", get + get, false, reset, true, true},
-		{"unread body at hand, and the end", post10, false, end, false, false},
-		{"large unread body, and the end", body + text(100000), false, end, false, false},
-		{"large unread body, and a reset", body + text(100), false, reset, true, true},
-		{"body read, end", post10, true, end, true, false},
-		{"chunked body read, end", chunks, true, end, true, false},
-		{"large body read, end", body + text(100000), true, end, true, false},
-		{"body read when the end is there", body, true, both(send(text(100000)), end), true, false},
-		{"chunked body read when the end is there", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", true, both(send("3\r\nabc\r\n0\r\n\r\n"), end), true, false},
-		{"body read, another request, end", post10 + get, true, end, false, true},
+		{"nothing", get, "", send(""), false, false},
+		{"end", get, "", end, true, false},
+		{"reset", get, "", reset, true, false},
+		{"another request", get, "", send(get), false, false},
+		{"another request and the end", get, "", both(send(get), end), false, false},
+		{"another request at hand, and the end", get + get, "", end, false, true},
+		{"another request at hand, and a reset", get + get, "", reset, true, true},
+		{"unread body at hand, and the end", post10, "", end, false, false},
+		{"large unread body, and the end", body + text(100000), "", end, false, false},
+		{"large unread body, and a reset", body + text(100), "", reset, true, true},
+		{"body read, end", post10, "read", end, true, false},
+		{"chunked body read, end", chunks, "read", end, true, false},
+		{"large body read, end", body + text(100000), "read", end, true, false},
+		{"body read when the end is there", body, "read", both(send(text(100000)), end), true, false},
+		{"chunked body read when the end is there", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", "read", both(send("3\r\nabc\r\n0\r\n\r\n"), end), true, false},
+		{"body read, another request, end", post10 + get, "read", end, false, true},
+		{"body read, an empty line, end", post10 + "\r\n", "read", end, true, false},
+		{"body cut off", post10[:len(post10)-5], "cut", end, true, false},
+		{"chunked body cut off", chunks[:len(chunks)-5], "cut", end, true, false},
+		{"body closed, end", post10, "close", end, true, false},
+		{"chunked body closed, end", chunks, "close", end, true, false},
+		{"body closed, another request, end", post10 + get, "close", end, false, true},
+		{"body cut off and closed", post10[:len(post10)-5], "close", end, false, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var got bool
 			handler := func(w http.ResponseWriter, r *http.Request) {
-				if tt.read {
+				switch tt.how {
+				case "read":
 					time.Sleep(time.Minute)
 					if _, err := io.Copy(io.Discard, r.Body); err != nil {
 						t.Error(err)
 					}
+				case "cut":
+					if _, err := io.Copy(io.Discard, r.Body); err != io.ErrUnexpectedEOF {
+						t.Error(err)
+					}
+				case "close":
+					r.Body.Close()
 				}
 				select {
 				case <-r.Context().Done():
@@ -322,4 +337,28 @@ func TestCloseNotify(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestContextAddressOfDeparted: the connection's own address is told as long as the handler has it, also when the client has left.
+func TestContextAddressOfDeparted(t *testing.T) {
+	inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+		local := &net.TCPAddr{Port: 1}
+		done := make(chan struct{})
+		s := newSim(t, 1, reactortest.Faults{}, simConfig{policy: p, loops: 2}, func(_ http.ResponseWriter, r *http.Request) {
+			if p != dispatch.PolicyInline { // where nobody sees the client leave
+				<-r.Context().Done()
+			}
+			if a := r.Context().Value(http.LocalAddrContextKey); a != net.Addr(local) {
+				t.Errorf("the connection's address is %v", a)
+			}
+			close(done)
+		})
+		c := s.dial()
+		synctest.Wait()
+		s.channels[0].listener.LocalAddr = func(reactor.FD, string) net.Addr { return local }
+		io.WriteString(c, get)
+		synctest.Wait()
+		c.Close()
+		<-done
+	})
 }
