@@ -174,8 +174,9 @@ func TestListenerPeer(t *testing.T) {
 				_ = s.Close()
 				<-served
 			}()
+			addr := listenerDial(t, l2, test.dial) // here, since it may end the test's goroutine
 			transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return (&net.Dialer{}).DialContext(ctx, test.network, listenerDial(t, l2, test.dial))
+				return (&net.Dialer{}).DialContext(ctx, test.network, addr)
 			}}
 			defer transport.CloseIdleConnections()
 			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost/", nil)
