@@ -68,7 +68,7 @@ type pool struct {
 	depthAfter time.Time // when Depth may be called again
 
 	// Since when every task has waited for longer than the target, on the pool's clock, or 0; and whether that was long enough
-	// to shed what waits for longer from then on, until the queue is empty.
+	// to shed what waits for longer from then on. An empty queue ends both.
 	standing int64
 	shedding bool
 
@@ -331,20 +331,22 @@ func (p *pool) next(th *thread) (t Task, shed bool) {
 		return q.task, false
 	}
 	now := p.clock()
-	switch late := now-q.at >= p.target; {
+	late := now-q.at >= p.target
+	switch {
 	case !late:
 		p.standing = 0
-		p.shedding = p.shedding && p.tasks.count > 0
-		return q.task, false
 	case p.standing == 0:
 		p.standing = now
 	case now-p.standing >= p.interval:
 		p.shedding = true
 	}
-	if p.shedding {
+	if shed = late && p.shedding; shed {
 		p.shed++
 	}
-	return q.task, p.shedding
+	if p.tasks.count == 0 { // those who come after this one begin anew
+		p.standing, p.shedding = 0, false
+	}
+	return q.task, shed
 }
 
 // threadEnd takes a thread off the books. A task may have been queued after the thread last looked, and a bounded pool

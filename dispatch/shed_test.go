@@ -76,6 +76,47 @@ func TestShedding(t *testing.T) {
 	}
 }
 
+// TestSheddingForgets: what a queue has come to before it was empty is nothing to those that come after.
+func TestSheddingForgets(t *testing.T) {
+	type offer struct {
+		at    time.Duration
+		tasks int
+		work  time.Duration
+	}
+	const ms = time.Millisecond
+	for _, test := range []struct {
+		name   string
+		offers []offer
+		shed   int
+	}{
+		// The second waits for 60 ms, and the queue is empty while it runs. So does the third, ten seconds later.
+		{"one waits, and much later another one", []offer{{0, 1, 60 * ms}, {0, 1, 10 * time.Second}, {10 * time.Second, 1, ms}}, 0},
+		// One task in 30 ms: the third has waited for 60 ms, and 210 ms later the tenth is shed, and all behind it.
+		{"an overload", []offer{{0, 20, 30 * ms}}, 11},
+		{"an overload, and a burst an hour later", []offer{{0, 20, 30 * ms}, {time.Hour, 4, 30 * ms}}, 11},
+		{"an overload, and another one an hour later", []offer{{0, 20, 30 * ms}, {time.Hour, 20, 30 * ms}}, 22},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newTest(t, Config{Threads: 1, Target: 50 * ms, Interval: 200 * ms})
+				began, shed := time.Now(), 0
+				for _, o := range test.offers {
+					time.Sleep(time.Until(began.Add(o.at)))
+					for range o.tasks {
+						if err := d.Submit(&funcTask{run: func() { time.Sleep(o.work) }, shed: func() { shed++ }}); err != nil {
+							t.Error(err)
+						}
+					}
+				}
+				closeTest(t, d)
+				if shed != test.shed {
+					t.Errorf("%d were shed, want %d", shed, test.shed)
+				}
+			})
+		})
+	}
+}
+
 // TestUrgent: urgent tasks go before all others, in their own order, and are neither refused nor shed.
 func TestUrgent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
