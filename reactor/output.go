@@ -5,6 +5,7 @@ package reactor
 import (
 	"errors"
 	"io"
+	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -522,11 +523,20 @@ func (c *Conn) block(q *queue) {
 		}
 		at := later(now, d)
 		if rate := c.home().reactor.config.MinRate; rate > 0 {
-			at = min(at, later(q.since+int64(d), time.Duration(float64(q.left)/float64(rate)*float64(time.Second))))
+			at = min(at, later(later(q.since, d), AtRate(q.left, rate)))
 		}
 		q.stall.Store(at)
 		c.schedule(at)
 	}
+}
+
+// AtRate is how long n bytes take at rate bytes a second, or the longest Duration where that is longer.
+func AtRate(n int64, rate int) time.Duration {
+	// What is too large for a Duration may be any when it is converted to one.
+	if d := float64(n) / float64(rate) * float64(time.Second); d < math.MaxInt64 {
+		return time.Duration(d)
+	}
+	return math.MaxInt64
 }
 
 // waitRoom waits until q is below the low watermark, or failed. Under the output's lock, which it gives up meanwhile.

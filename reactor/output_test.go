@@ -267,6 +267,84 @@ func TestMinRate(t *testing.T) {
 	}
 }
 
+// A zeros is a file as long as may be.
+type zeros struct{}
+
+func (zeros) ReadAt(p []byte, _ int64) (int, error) { clear(p); return len(p), nil }
+func (zeros) Close() error                          { return nil }
+
+// quickSockets send the first bytes of a file to nowhere, at once.
+type quickSockets struct {
+	reactor.Sockets
+	quick int64
+}
+
+func (s *quickSockets) SendFile(fd reactor.FD, f reactor.File, offset int64, n int) (int, error) {
+	quick := int(min(max(s.quick-offset, 0), int64(n)))
+	if quick == n {
+		return n, nil
+	}
+	k, err := s.Sockets.SendFile(fd, f, offset+int64(quick), n-quick)
+	return quick + k, err
+}
+
+// TestMinRateLong: who has taken so much that it suffices for longer than a Duration has taken enough.
+func TestMinRateLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const quick, slow = math.MaxInt64/int64(time.Second) + 1<<20, 64 << 10
+		m := newSim(t, 0, reactortest.Faults{SendBuffer: 1 << 10, RecvBuffer: 1 << 10}, simConfig{
+			watermark: 1 << 20, writeStall: 30 * time.Second, minRate: 1,
+			sockets: func(s reactor.Sockets) reactor.Sockets { return &quickSockets{s, quick} },
+		}, taken())
+		c, client := m.take()
+		if err := c.Write(nil, pattern(8<<10)); err != nil || !c.Blocked() { // so that what leaves now is counted
+			t.Fatalf("blocked: %v, %v", c.Blocked(), err)
+		}
+		if err := c.WriteFile(nil, zeros{}, 0, quick+slow); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(client, make([]byte, 8<<10)); err != nil {
+			t.Fatal(err)
+		}
+		for range slow >> 10 {
+			time.Sleep(10 * time.Second)
+			if c.gone.Load() {
+				break
+			}
+			if _, err := io.ReadFull(client, make([]byte, 1<<10)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		if c.gone.Load() || c.Blocked() {
+			t.Errorf("gone: %v, blocked: %v", c.gone.Load(), c.Blocked())
+		}
+		c.letGo()
+	})
+}
+
+func TestAtRate(t *testing.T) {
+	for _, test := range []struct {
+		n    int64
+		rate int
+		want time.Duration
+	}{
+		{0, 1, 0},
+		{1, 1, time.Second},
+		{1500, 1000, 1500 * time.Millisecond},
+		{1 << 30, 1, 1 << 30 * time.Second},
+		{9_200_000_000, 1, 9_200_000_000 * time.Second},
+		{9_223_372_037, 1, math.MaxInt64},
+		{10 << 30, 1, math.MaxInt64},
+		{10 << 30, 2, 5 << 30 * time.Second},
+		{math.MaxInt64, 1, math.MaxInt64},
+	} {
+		if got := reactor.AtRate(test.n, test.rate); got != test.want {
+			t.Errorf("%d bytes at %d a second: %v, want %v", test.n, test.rate, got, test.want)
+		}
+	}
+}
+
 // TestWriteStallOfTheLoop: the same where the loop owns the connection.
 func TestWriteStallOfTheLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
