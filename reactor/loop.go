@@ -15,7 +15,7 @@ type Loop struct {
 	poller  Poller   // immutable
 	sockets Sockets  // immutable, the reactor's
 
-	conns   atomic.Int64 // open connections; the acceptor places by it
+	conns   atomic.Int64 // open connections of the loop; the acceptor places by it
 	clock   atomic.Int64 // nanoseconds of the reactor's clock at the last wake-up
 	waiting atomic.Int64 // what clock was when the Wait under way began; 0: none is
 	wheel   wheel
@@ -368,6 +368,7 @@ func (l *Loop) closeDead() {
 		}
 	}
 	l.conns.Add(-int64(len(l.dead)))
+	l.reactor.conns.Add(-int64(len(l.dead)))
 	l.dead = l.dead[:0]
 	l.reactor.freed.broadcast()
 }

@@ -61,6 +61,7 @@ type Reactor struct {
 	start  time.Time
 	loops  []*Loop
 	index  index
+	conns  atomic.Int64  // open connections: one number, so that those that change their loop are counted once
 	freed  signal        // a connection has gone, and its descriptor with it
 	placed atomic.Uint32 // counts placements, so that equally loaded loops take turns
 	failed atomic.Bool   // Abort was called: what is accepted now is closed at once
@@ -105,13 +106,7 @@ func (r *Reactor) at(t time.Time) int64 {
 }
 
 // Conns returns how many connections are open.
-func (r *Reactor) Conns() int {
-	var n int64
-	for _, l := range r.loops {
-		n += l.conns.Load()
-	}
-	return int(n)
-}
+func (r *Reactor) Conns() int { return int(r.conns.Load()) }
 
 // Serve accepts connections from l until it is closed, and places each on the loop that has the fewest. For each it
 // asks open for the connection record and its protocol. It returns nil after l.Close, and else the Listener's error.
@@ -170,6 +165,7 @@ func (r *Reactor) open(a Accepted, open func() (*Conn, Protocol)) error {
 	c.wheelAt.Store(never)
 	c.readAt.Store(never)
 	c.writeAt.Store(never)
+	r.conns.Add(1)
 	l.conns.Add(1)
 	p.Opened()
 	r.index.put(c)

@@ -78,8 +78,8 @@ func (l *Loop) move(c *Conn, to *Loop) bool {
 	}
 	c.Claim() // so that nobody ends it before it is registered again
 	l.unschedule(c)
-	to.conns.Add(1) // first, so that the sum is never too small
 	l.conns.Add(-1)
+	to.conns.Add(1)
 	c.loop.Store(to)
 	if l.reactor.drains.Load() != l.drains {
 		c.word.Or(wordDraining) // to may have told all of its own before c was one of them

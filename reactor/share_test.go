@@ -204,6 +204,36 @@ func TestShareAllocates(t *testing.T) {
 	}
 }
 
+// TestMoveCounted: a connection that goes to and fro is one connection at any moment.
+func TestMoveCounted(t *testing.T) {
+	s := newSharing(2, 1)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := range 100_000 {
+			from, to := i%2, 1-i%2
+			if !s.loops[from].move(&s.conns[0].Conn, s.loops[to]) || !s.loops[to].runPosted(s.turns[to]) {
+				t.Error("not moved")
+				return
+			}
+		}
+	}()
+	for moving := true; moving; {
+		select {
+		case <-done:
+			moving = false
+		default:
+		}
+		for range 100 {
+			if n := s.Conns(); n != 1 {
+				t.Errorf("%d connections", n)
+				<-done
+				return
+			}
+		}
+	}
+}
+
 // TestMove has something happen to a connection that is on its way from one loop to the other.
 func TestMove(t *testing.T) {
 	for _, tt := range []struct {
