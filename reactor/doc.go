@@ -12,6 +12,9 @@
 //	     │      └── timers, posted work ◀───────────────────────────────│◀─ Release
 //	     └──────────────────────────────────────────────────────────────┘
 //
+// A Poller may fail for good, though none does without a defect. Its loop then ends the connections that it has, those of tasks when
+// they are released, and gets no others. The rest goes on; where there is none, Serve returns ErrFailed with the next connection.
+//
 // The reading order: poller.go, what a system must provide; conn.go, a connection and the word that says who owns it;
 // output.go, what waits to leave; loop.go, the turn of a loop; share.go, when a connection changes its loop; timer.go;
 // reactor.go, accepting and ending.

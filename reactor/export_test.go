@@ -4,6 +4,7 @@ package reactor
 
 import (
 	"fmt"
+	"slices"
 	"unsafe"
 )
 
@@ -27,6 +28,9 @@ const ConnSize = unsafe.Sizeof(Conn{})
 // Loop returns the loop that the connection lives on, or that t is a turn of.
 func (c *Conn) Loop() *Loop { return c.home() }
 func (t *Turn) Loop() *Loop { return t.loop }
+
+// LoopNumber says which of the loops l is.
+func (r *Reactor) LoopNumber(l *Loop) int { return slices.Index(r.loops, l) }
 
 // NoteExpired is what the loop does when it finds that the read deadline of a task's connection has passed.
 func (c *Conn) NoteExpired() { c.word.Or(wordExpired) }

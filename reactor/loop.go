@@ -19,6 +19,8 @@ type Loop struct {
 	clock   atomic.Int64 // nanoseconds of the reactor's clock at the last wake-up
 	waiting atomic.Int64 // what clock was when the Wait under way began; 0: none is
 	wheel   wheel
+	failed  atomic.Bool // the poller no longer works
+	roused  signal      // what wakes the loop then
 
 	kind atomic.Uint32 // of the user code that runs on the loop, or ran last
 	busy atomic.Uint64 // odd while user code runs on the loop, and another number each time
@@ -130,6 +132,10 @@ func (l *Loop) post(o op) {
 }
 
 func (l *Loop) wake() {
+	if l.failed.Load() {
+		l.roused.broadcast()
+		return
+	}
 	if err := l.poller.Wake(); err != nil {
 		l.reactor.config.Fault("reactor: wake", err)
 	}
@@ -161,7 +167,7 @@ func (l *Loop) register(c *Conn) error {
 	err := l.poller.Add(c.fd, c.token())
 	if err != nil {
 		c.word.Or(wordUnwatched | wordDoomed)
-	} else if l.reactor.failed.Load() {
+	} else if l.reactor.failed.Load() || l.failed.Load() {
 		c.Doom()
 	}
 	return err
@@ -195,18 +201,27 @@ func (l *Loop) run(t *Turn) {
 		if len(l.again) > 0 || len(l.senders) > 0 {
 			timeout = 0
 		}
-		l.waiting.Store(l.clock.Load())
-		n, err := l.poller.Wait(t.events[:], timeout)
-		l.waiting.Store(0)
-		if err != nil {
-			l.fail(err)
-			return
-		}
-		t.next, t.n, t.fileBytes = 0, n, fileTurn
+		t.next, t.n, t.fileBytes = 0, l.wait(t, timeout), fileTurn
 		began = l.reactor.now()
 		l.clock.Store(began)
 		l.share(t)
 	}
+}
+
+// wait fills the events of t and returns their number.
+func (l *Loop) wait(t *Turn, timeout time.Duration) int {
+	if l.failed.Load() {
+		l.rest()
+		return 0
+	}
+	l.waiting.Store(l.clock.Load())
+	n, err := l.poller.Wait(t.events[:], timeout)
+	l.waiting.Store(0)
+	if err != nil {
+		l.fail(err)
+		return 0
+	}
+	return n
 }
 
 // serve acts on the events of t. It says whether t is still the loop's turn.
@@ -350,7 +365,7 @@ func (l *Loop) forget(c *Conn) {
 	l.reactor.index.del(c)
 	l.unschedule(c)
 	if c.word.Load()&wordUnwatched == 0 {
-		if err := l.poller.Del(c.fd); err != nil {
+		if err := l.poller.Del(c.fd); err != nil && !l.failed.Load() {
 			l.reactor.config.Fault("reactor: del", err)
 		}
 	}
@@ -373,12 +388,24 @@ func (l *Loop) closeDead() {
 	l.reactor.freed.broadcast()
 }
 
-// fail ends the loop when its poller no longer works, which no system does without a defect: its connections are lost.
+// fail ends the connections of the loop when its poller no longer works, which none does without a defect. No connection is
+// placed here from now on, and one that is on its way is closed when it comes.
 func (l *Loop) fail(err error) {
+	l.failed.Store(true) // first: who is not among each finds it in register
 	l.reactor.config.Fault("reactor: wait", err)
 	l.each(func(c *Conn) { c.abort() })
-	l.closeDead()
-	l.end(l.poller.Close())
+}
+
+// rest is the Wait of a loop that has failed. Tasks may have connections of it still, which the loop closes when it is told. All
+// of them have been ended, so that no deadline matters.
+func (l *Loop) rest() {
+	roused := l.roused.wait() // asked for before the look, so that what is posted after that is not missed
+	l.mu.Lock()
+	posted := len(l.posted)
+	l.mu.Unlock()
+	if posted == 0 {
+		<-roused
+	}
 }
 
 func (l *Loop) end(err error) {

@@ -5,6 +5,7 @@ package reactor
 import (
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,6 +74,9 @@ type Reactor struct {
 	watch   watch
 }
 
+// ErrFailed says that the Pollers of all loops no longer work.
+var ErrFailed = errors.New("reactor: no loop works any more")
+
 // New makes the loops and starts them.
 func New(config Config) (*Reactor, error) {
 	r := &Reactor{config: config, start: time.Now()}
@@ -109,7 +113,8 @@ func (r *Reactor) at(t time.Time) int64 {
 func (r *Reactor) Conns() int { return int(r.conns.Load()) }
 
 // Serve accepts connections from l until it is closed, and places each on the loop that has the fewest. For each it
-// asks open for the connection record and its protocol. It returns nil after l.Close, and else the Listener's error.
+// asks open for the connection record and its protocol. It returns nil after l.Close, ErrFailed when there is a connection and no
+// loop for it, and else the Listener's error.
 //
 // When the process is out of descriptors, Serve waits until a connection has gone, or for a time that grows from
 // acceptPause to maxAcceptPause: descriptors that this Reactor does not know of may come free too. Clients wait in
@@ -124,7 +129,10 @@ func (r *Reactor) Serve(l Listener, open func() (*Conn, Protocol)) error {
 		switch {
 		case err == nil:
 			pause = acceptPause
-			if err := r.admit(a, open); err != nil {
+			switch err := r.admit(a, open); {
+			case errors.Is(err, ErrFailed):
+				return err
+			case err != nil:
 				r.config.Fault("reactor: add", err)
 			}
 		case errors.Is(err, ErrListenerClosed):
@@ -157,6 +165,10 @@ const (
 // Abort that comes meanwhile does not close the descriptor under it.
 func (r *Reactor) open(a Accepted, open func() (*Conn, Protocol)) error {
 	l := r.leastLoaded()
+	if l == nil {
+		r.left(a.Peer)
+		return errors.Join(ErrFailed, r.config.Sockets.Close(a.FD))
+	}
 	c, p := open()
 	c.proto, c.fd, c.peer = p, a.FD, a.Peer
 	c.loop.Store(l)
@@ -179,14 +191,14 @@ func (r *Reactor) open(a Accepted, open func() (*Conn, Protocol)) error {
 	return err
 }
 
-// leastLoaded picks the loop with the fewest connections; among equals, each in turn.
+// leastLoaded picks the loop with the fewest connections; among equals, each in turn. Where all have failed it returns nil.
 func (r *Reactor) leastLoaded() *Loop {
 	first := int(r.placed.Add(1) % uint32(len(r.loops)))
-	best := r.loops[first]
-	fewest := best.conns.Load()
-	for i := 1; i < len(r.loops) && fewest > 0; i++ {
+	var best *Loop
+	fewest := int64(math.MaxInt64)
+	for i := 0; i < len(r.loops) && fewest > 0; i++ {
 		l := r.loops[(first+i)%len(r.loops)]
-		if n := l.conns.Load(); n < fewest {
+		if n := l.conns.Load(); n < fewest && !l.failed.Load() {
 			best, fewest = l, n
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -263,6 +264,167 @@ func TestAbort(t *testing.T) {
 		}
 		if d := time.Since(begun); over.Load() != 6 || d > time.Second {
 			t.Errorf("%d tasks are over after %v", over.Load(), d)
+		}
+	})
+}
+
+var errPoller = errors.New("the poller is broken")
+
+// A breakingPoller works until it is broken.
+type breakingPoller struct {
+	reactor.Poller
+	broken atomic.Bool
+}
+
+func (p *breakingPoller) Wait(events []reactor.Event, timeout time.Duration) (int, error) {
+	n, err := p.Poller.Wait(events, timeout)
+	if p.broken.Load() {
+		return 0, errPoller
+	}
+	return n, err
+}
+
+// A fragile is a sim whose pollers can be broken. Its connections are echoed, but those that say "task" are the test's.
+type fragile struct {
+	*sim
+	pollers []*breakingPoller
+}
+
+func newFragile(t *testing.T, seed int64, config simConfig, opened func(*channel)) *fragile {
+	f := &fragile{}
+	config.loops, config.poller = 2, func(p reactor.Poller) reactor.Poller {
+		b := &breakingPoller{Poller: p}
+		f.pollers = append(f.pollers, b)
+		return b
+	}
+	// An even seed: connections stay where they are.
+	f.sim = newSim(t, seed&^1, reactortest.Random(seed), config, &script{
+		opened: opened,
+		input: func(c *channel, t *reactor.Turn, p []byte) bool {
+			if p[0] == 't' {
+				c.Claim()
+				c.taken.Store(true)
+				return false
+			}
+			return c.Write(t, p) == nil
+		},
+		idle: func(*channel) bool { return true },
+	})
+	return f
+}
+
+// open dials, and returns both ends when the connection has had the time to be opened.
+func (f *fragile) open() (*channel, *reactortest.Client) {
+	client := f.dial()
+	time.Sleep(time.Minute)
+	synctest.Wait()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.channels[len(f.channels)-1], client
+}
+
+// breakLoop has the loop fail that c is on, and takes the fault that is reported.
+func (f *fragile) breakLoop(c *channel) {
+	f.t.Helper()
+	f.pollers[f.reactor.LoopNumber(c.Loop())].broken.Store(true)
+	c.Stir()
+	time.Sleep(time.Second)
+	synctest.Wait()
+	faults := slices.DeleteFunc(f.takeFaults(), func(err error) bool { return errors.Is(err, reactor.ErrExhausted) })
+	if len(faults) != 1 || !errors.Is(faults[0], errPoller) {
+		f.t.Errorf("faults: %v", faults)
+	}
+}
+
+// served says whether what the client sends comes back.
+func (f *fragile) served(c *reactortest.Client) bool {
+	if _, err := c.Write([]byte("x")); err != nil {
+		return false
+	}
+	_, err := io.ReadFull(c, make([]byte, 1))
+	return err == nil
+}
+
+// TestLoopFails: a loop whose poller no longer works ends its connections, those of tasks when they are released, and gets no new
+// ones; the other loop goes on.
+func TestLoopFails(t *testing.T) {
+	simulate(t, 20, func(t *testing.T, seed int64) {
+		const limit = 6
+		m := newFragile(t, seed, simConfig{maxConns: limit}, nil)
+		var conns []*channel
+		var clients []*reactortest.Client
+		for range limit {
+			c, client := m.open()
+			conns, clients = append(conns, c), append(clients, client)
+		}
+		broken := conns[0].Loop()
+		m.write(clients[0], "task")
+		time.Sleep(time.Second)
+		m.breakLoop(conns[0])
+		for i, c := range conns {
+			if served := !c.closed.Load() && i > 0 && m.served(clients[i]); served != (c.Loop() != broken) {
+				t.Errorf("connection %d is on the broken loop: %v, and served: %v", i, c.Loop() == broken, served)
+			}
+		}
+		if n := m.reactor.Conns(); n != limit/2+1 || !conns[0].gone.Load() {
+			t.Errorf("%d connections are left, the task knows: %v", n, conns[0].gone.Load())
+		}
+		for range limit { // beyond the limit, where each takes the place of another one
+			if c, client := m.open(); c.Loop() == broken || !m.served(client) {
+				t.Errorf("connection %d is on the broken loop: %v", c.number, c.Loop() == broken)
+			}
+		}
+		conns[0].letGo()
+		synctest.Wait()
+		if !conns[0].closed.Load() {
+			t.Error("the task's connection is not closed")
+		}
+		m.reactor.CloseIdle()
+		time.Sleep(time.Second)
+		if err := m.reactor.Empty(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestLoopFailsOpening: a connection that is placed on a loop just before that fails is closed.
+func TestLoopFailsOpening(t *testing.T) {
+	simulate(t, 4, func(t *testing.T, seed int64) {
+		var m *fragile
+		m = newFragile(t, seed, simConfig{}, func(c *channel) {
+			if c.number > 0 {
+				m.breakLoop(c)
+			}
+		})
+		m.open()
+		if c, client := m.open(); c.number != 1 || !c.closed.Load() || m.served(client) || m.reactor.Conns() != 1 {
+			t.Errorf("closed: %v, %d connections are left", c.closed.Load(), m.reactor.Conns())
+		}
+	})
+}
+
+// TestLoopsFail: where no loop works, Serve says so as soon as there is a connection for it.
+func TestLoopsFail(t *testing.T) {
+	simulate(t, 4, func(t *testing.T, seed int64) {
+		admitted := 0
+		m := newFragile(t, seed, simConfig{
+			admit: func(string) bool { admitted++; return true },
+			left:  func(string) { admitted-- },
+		}, nil)
+		a, _ := m.open()
+		b, _ := m.open()
+		m.breakLoop(a)
+		m.breakLoop(b)
+		client := m.dial()
+		if err := <-m.sim.served; !errors.Is(err, reactor.ErrFailed) {
+			t.Errorf("Serve: %v", err)
+		}
+		m.sim.served <- nil
+		if p, err := client.ReadAll(); len(p) > 0 || err != nil {
+			t.Errorf("the client has got %q, %v", p, err)
+		}
+		if n := m.reactor.Conns(); n != 0 || m.network.Open() != 0 || len(m.channels) != 2 || admitted != 0 {
+			t.Errorf("%d connections, %d descriptors, %d counted as admitted", n, m.network.Open(), admitted)
 		}
 	})
 }

@@ -51,11 +51,11 @@ func (l *Loop) share(t *Turn) {
 	}
 }
 
-// idler returns a loop that has nothing to do, or nil.
+// idler returns a loop that has nothing to do, and still works, or nil.
 func (l *Loop) idler() *Loop {
 	r := l.reactor
 	for _, other := range r.loops {
-		if other == l {
+		if other == l || other.failed.Load() {
 			continue
 		}
 		if since := other.waiting.Load(); r.config.ShareAfter < 0 || since != 0 && l.clock.Load()-since >= idleFor {

@@ -4,6 +4,7 @@ package reactor
 
 import (
 	"errors"
+	"io"
 	"slices"
 	"testing"
 	"time"
@@ -108,6 +109,7 @@ func TestShare(t *testing.T) {
 		{"the first of several that wait", func(s *sharing) { s.loops[1].waiting.Store(0) }, conns / 2, 2},
 		{"nobody waits", func(s *sharing) { s.loops[1].waiting.Store(0); s.loops[2].waiting.Store(0) }, 0, 1},
 		{"who waits has just begun to", func(s *sharing) { s.loops[1].waiting.Store(s.now()); s.loops[2].waiting.Store(0) }, 0, 1},
+		{"the first that waits has failed", func(s *sharing) { s.loops[1].fail(io.ErrClosedPipe) }, conns / 2, 2},
 		{"events take little time", func(s *sharing) { s.loops[0].cost = int64(time.Millisecond) / conns }, 0, 1},
 		{"one event", func(s *sharing) { s.conns, s.loops[0].cost = s.conns[:1], int64(time.Hour) }, 0, 1},
 		{"two events", func(s *sharing) { s.conns, s.loops[0].cost = s.conns[:2], int64(time.Hour) }, 1, 1},
@@ -292,6 +294,16 @@ func TestMove(t *testing.T) {
 		{
 			name:   "its deadline has been moved",
 			before: func(s *sharing, w *waiter) { w.setReadAt(s.now() + 1); w.setReadAt(s.now() + int64(time.Hour)) },
+		},
+		{
+			name:   "the new loop fails meanwhile",
+			during: func(s *sharing, _ *waiter) { s.loops[1].fail(io.ErrClosedPipe) },
+			want:   told{closed: 1},
+		},
+		{
+			name:   "the new loop has failed",
+			before: func(s *sharing, _ *waiter) { s.loops[1].fail(io.ErrClosedPipe) },
+			want:   told{closed: 1},
 		},
 		{
 			name:   "it can't be registered",
