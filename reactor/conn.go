@@ -183,8 +183,9 @@ func (c *Conn) Claim() {
 	}
 }
 
-// Detach gives the loop away, if t is still the turn of its goroutine, and makes the caller the connection's task, which
-// it has to Release. Whoever runs on the loop calls it before anything that may wait. A nil t is no turn.
+// Detach gives the loop away, if t is still the turn of its goroutine: a fresh one is the loop from the next event on. The caller
+// becomes the connection's task, which it has to Release, and keeps the turn's buffer, whose bytes it may still be reading.
+// Whoever runs on the loop calls it before anything that may wait. A nil t is no turn.
 func (c *Conn) Detach(t *Turn) {
 	switch {
 	case t == nil:
@@ -192,7 +193,8 @@ func (c *Conn) Detach(t *Turn) {
 		t.gave = t.loop.takeOver(t.user, nil) || t.gave
 	case !t.lost:
 		c.Claim()
-		t.GiveAway()
+		t.lost = true
+		t.handOn()
 	}
 }
 
@@ -660,7 +662,7 @@ func (c *Conn) input(t *Turn) {
 		}
 		if reads == maxReads {
 			c.word.Or(wordAgain)
-			t.loop.again = append(t.loop.again, c.token())
+			t.loop.again.push(c.token())
 			return
 		}
 		c.word.And(^wordReadable)

@@ -9,7 +9,7 @@ import (
 )
 
 // A Loop owns a Poller and the connections registered with it, and serves them one after the other. It is run by one
-// goroutine at a time, which may give it away to a fresh one (Turn.GiveAway).
+// goroutine at a time, which may give it away to a fresh one (Conn.Detach).
 type Loop struct {
 	reactor *Reactor // immutable
 	poller  Poller   // immutable
@@ -32,10 +32,10 @@ type Loop struct {
 
 	// Only the goroutine that is the loop. What it has taken and not done yet is here and not on its stack, so that the next
 	// one goes on with it when the loop is given away.
-	again   []Token // connections that may have more to read than one turn allows
-	senders []Token // connections with more of a file to send than one turn allows
-	dead    []FD    // descriptors to close at the end of the turn
-	taken   []op    // posted work, of which the first nextOp are done
+	again   tokenQueue // connections that may have more to read than one turn allows
+	senders tokenQueue // connections with more of a file to send than one turn allows
+	dead    []FD       // descriptors to close at the end of the turn
+	taken   []op       // posted work, of which the first nextOp are done
 	nextOp  int
 	due     []*Conn // connections whose timers came up, of which the first nextDue are done
 	nextDue int
@@ -59,6 +59,28 @@ type Turn struct {
 	fileBytes int // how much of files it may still send before the next Wait
 }
 
+// A tokenQueue has connections that wait for their turn, first in, first out.
+type tokenQueue struct {
+	tokens []Token
+	next   int // tokens before it have gone
+}
+
+func (q *tokenQueue) count() int { return len(q.tokens) - q.next }
+
+func (q *tokenQueue) push(token Token) { q.tokens = append(q.tokens, token) }
+
+// pop returns the first, of which there is one. What is left moves to the front when it is not more than has gone, so that a pop
+// moves one token at most, on average.
+func (q *tokenQueue) pop() Token {
+	token := q.tokens[q.next]
+	q.next++
+	if q.count() <= q.next {
+		q.tokens = append(q.tokens[:0], q.tokens[q.next:]...)
+		q.next = 0
+	}
+	return token
+}
+
 // maxEvents bounds how many events one Wait returns, so that timers and posted work are not far away.
 const maxEvents = 256
 
@@ -77,17 +99,7 @@ func (t *Turn) Now() time.Time { return t.loop.reactor.start.Add(time.Duration(t
 // Clock is Now as the time since the reactor was made, which costs a load.
 func (t *Turn) Clock() time.Duration { return time.Duration(t.loop.clock.Load()) }
 
-// GiveAway lets a fresh goroutine be the loop from the next event on. The caller keeps the turn's buffer, whose bytes it
-// may still be reading, and what it works on has to be claimed first. Giving away twice is giving away once.
-func (t *Turn) GiveAway() {
-	if t.lost {
-		return
-	}
-	t.lost = true
-	t.handOn()
-}
-
-// handOn makes a fresh goroutine the loop, with the events that t has still to serve.
+// handOn makes a fresh goroutine the loop, with the events that t has still to serve. The turn keeps its buffer.
 func (t *Turn) handOn() {
 	fresh := newTurn(t.loop)
 	fresh.n = copy(fresh.events[:], t.events[t.next:t.n])
@@ -198,7 +210,7 @@ func (l *Loop) run(t *Turn) {
 			l.learn(t.n, l.clock.Load()-began)
 		}
 		l.closeDead()
-		if len(l.again) > 0 || len(l.senders) > 0 {
+		if l.again.count() > 0 || l.senders.count() > 0 {
 			timeout = 0
 		}
 		t.next, t.n, t.fileBytes = 0, l.wait(t, timeout), fileTurn
@@ -241,10 +253,8 @@ func (l *Loop) serve(t *Turn) bool {
 
 // readAgain goes on with the connections that reached maxReads. It says whether t is still the loop's turn.
 func (l *Loop) readAgain(t *Turn) bool {
-	for n := len(l.again); n > 0 && !t.lost; n-- {
-		token := l.again[0]
-		l.again = append(l.again[:0], l.again[1:]...)
-		if c := l.reactor.index.get(token); c != nil {
+	for n := l.again.count(); n > 0 && !t.lost; n-- {
+		if c := l.reactor.index.get(l.again.pop()); c != nil {
 			c.word.And(^wordAgain)
 			c.ready(t, Readable)
 		}
@@ -255,10 +265,8 @@ func (l *Loop) readAgain(t *Turn) bool {
 // sendOn goes on with the connections whose files are not sent, in the order in which they came to have to wait, as long
 // as the turn has bytes for them. It says whether t is still the loop's turn.
 func (l *Loop) sendOn(t *Turn) bool {
-	for n := len(l.senders); n > 0 && t.fileBytes > 0 && !t.lost; n-- {
-		token := l.senders[0]
-		l.senders = l.senders[1:]
-		if c := l.reactor.index.get(token); c != nil {
+	for n := l.senders.count(); n > 0 && t.fileBytes > 0 && !t.lost; n-- {
+		if c := l.reactor.index.get(l.senders.pop()); c != nil {
 			c.word.And(^wordSender)
 			c.ready(t, Writable)
 		}

@@ -3,6 +3,7 @@
 package reactor
 
 import (
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -102,6 +103,36 @@ func TestTurnAllocates(t *testing.T) {
 		})
 		if allocs != 0 || a.inputs < 1000 || short && a.drains < 1000 {
 			t.Errorf("short: %v: %v allocations a turn, %d inputs, %d drains", short, allocs, a.inputs, a.drains)
+		}
+	}
+}
+
+// TestTokenQueue drives the queue up and down at random and compares it with a slice.
+func TestTokenQueue(t *testing.T) {
+	for seed := range uint64(20) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		var q tokenQueue
+		var model []Token
+		most := 0
+		for range 1000 {
+			for range random.IntN(10) {
+				token := Token(random.Uint64())
+				q.push(token)
+				model = append(model, token)
+			}
+			most = max(most, len(model))
+			for range min(random.IntN(10), len(model)) {
+				if got := q.pop(); got != model[0] {
+					t.Fatalf("seed %d: pop = %d, want %d", seed, got, model[0])
+				}
+				model = model[1:]
+			}
+			if q.count() != len(model) || len(q.tokens) > 2*len(model)+10 {
+				t.Fatalf("seed %d: %d tokens in %d places, want %d", seed, q.count(), len(q.tokens), len(model))
+			}
+		}
+		if c := cap(q.tokens); c > 4*most+64 {
+			t.Errorf("seed %d: room for %d tokens, of which there never were more than %d", seed, c, most)
 		}
 	}
 }

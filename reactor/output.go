@@ -598,7 +598,7 @@ func (c *Conn) drain(t *Turn) bool {
 func (c *Conn) sendLater() {
 	if c.word.Load()&wordSender == 0 {
 		c.word.Or(wordSender)
-		c.home().senders = append(c.home().senders, c.token())
+		c.home().senders.push(c.token())
 	}
 }
 
