@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-//go:build darwin || dragonfly || freebsd || netbsd || openbsd || (linux && kqsim)
+//go:build (darwin || dragonfly || freebsd || netbsd || openbsd || (linux && kqsim)) && !fallback
 
 package waitress
 

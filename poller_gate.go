@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-//go:build darwin || dragonfly || freebsd || netbsd || openbsd || windows || (linux && kqsim)
+//go:build (darwin || dragonfly || freebsd || netbsd || openbsd || windows || (linux && kqsim)) && !fallback
 
 package waitress
 
