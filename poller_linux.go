@@ -7,7 +7,6 @@ package waitress
 import (
 	"errors"
 	"os"
-	"strconv"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -40,20 +39,6 @@ const (
 	parkAsked                    // Wake came in parkRunning: the loop must not begin to wait
 	parkRoused                   // Wake came in parkWaiting: its caller sets a deadline in the past
 )
-
-func (s parkState) String() string {
-	switch s {
-	case parkRunning:
-		return "running"
-	case parkWaiting:
-		return "waiting"
-	case parkAsked:
-		return "asked"
-	case parkRoused:
-		return "roused"
-	}
-	return "parkState " + strconv.Itoa(int(s))
-}
 
 // A poller is one epoll descriptor. The descriptor is itself registered with the Go runtime's poller, so a goroutine
 // that waits for it holds neither a thread nor a P, and the runtime runs it again like any other goroutine whose
