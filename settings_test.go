@@ -98,6 +98,9 @@ func TestAccessLog(t *testing.T) {
 				t.Error("EnableFullDuplex:", err)
 			}
 			w.(http.Flusher).Flush()
+			if gone, ok := w.(interface{ CloseNotify() <-chan bool }); !ok || gone.CloseNotify() == nil {
+				t.Error("no http.CloseNotifier")
+			}
 		})
 		mux.HandleFunc("/hijack", func(w http.ResponseWriter, r *http.Request) {
 			hijacked <- r.Context()

@@ -173,6 +173,15 @@ func (w *writer) FlushError() error {
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 
+// CloseNotify implements http.CloseNotifier, which programmes still ask for, and without asking whether there is one. Where the writer
+// within has none, nothing ever comes.
+func (w *writer) CloseNotify() <-chan bool {
+	if n, ok := w.ResponseWriter.(interface{ CloseNotify() <-chan bool }); ok { // http.CloseNotifier is deprecated
+		return n.CloseNotify()
+	}
+	return nil
+}
+
 // Hijack implements http.Hijacker.
 func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	c, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()

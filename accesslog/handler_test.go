@@ -188,6 +188,35 @@ func TestSlow(t *testing.T) {
 	})
 }
 
+// notifier is an http.ResponseWriter that tells when its client goes.
+type notifier struct {
+	nothing
+	gone chan bool
+}
+
+func (w *notifier) CloseNotify() <-chan bool { return w.gone }
+
+// TestCloseNotify: a handler that takes it for granted gets what the writer within has.
+func TestCloseNotify(t *testing.T) {
+	gone := make(chan bool)
+	for _, test := range []struct {
+		name   string
+		within http.ResponseWriter
+		want   <-chan bool
+	}{
+		{"with", &notifier{gone: gone}, gone},
+		{"without", &nothing{}, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				if got := w.(interface{ CloseNotify() <-chan bool }).CloseNotify(); got != test.want {
+					t.Errorf("got %v, want %v", got, test.want)
+				}
+			}), Config{}).ServeHTTP(test.within, request())
+		})
+	}
+}
+
 // lockedBuffer is an output that can be looked at.
 type lockedBuffer struct {
 	mu     sync.Mutex
