@@ -258,8 +258,8 @@ type Server struct {
 	// What it says.
 
 	// AccessLog gets a line for each request that was answered, by a handler or by the server itself, or was suspended until its
-	// client went; a second later at most, and all of them by the end of Shutdown or Close. Of a request that was refused for its
-	// form the line has what is known of it. What can't be written is lost, and told to the Logger. Default: none.
+	// client went; a second later at most, and all of them by the end of Shutdown or Close, which waits for no handler. Of a
+	// request that was refused for its form the line has what is known of it. What can't be written is lost, and told to the Logger. Default: none.
 	AccessLog io.Writer
 
 	// AccessLogFormat is "combined", the lines that most web servers write, with the seconds that the handler took behind
@@ -363,7 +363,7 @@ const (
 	defaultMinRate             = 100
 	defaultQueueInterval       = 100 * time.Millisecond
 
-	// closeWait is how long Close waits for the loops to end. They do at once, unless an inline handler holds one up.
+	// closeWait is how long Close waits for the loops to end the connections. They do at once, unless an inline handler holds one up.
 	closeWait = time.Second
 
 	// shareAfter is how long a request may be expected to wait for others on its event loop before their connections are shared with
@@ -789,13 +789,19 @@ func (s *Server) Close() error {
 	}()
 	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
 	defer cancel()
-	select {
-	case <-r.stopped:
-		_ = r.wait(ctx) // in vain if a net.Conn's Close waits
-	case <-ctx.Done():
-		if r.access != nil {
-			r.access.Flush() // the rest follows when the handlers have returned, if the process lasts
+	for _, e := range r.engines() {
+		_ = e.Aborted(ctx) // in vain if an inline handler waits
+	}
+	if r.conns() == 0 { // else handlers have them
+		select {
+		case <-r.stopped:
+			_ = r.wait(ctx) // in vain if a net.Conn's Close waits
+			return err
+		case <-ctx.Done():
 		}
+	}
+	if r.access != nil {
+		r.access.Flush() // the rest follows when the handlers have returned, if the process lasts
 	}
 	return err
 }

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -389,6 +390,58 @@ func TestShutdownDeadline(t *testing.T) {
 	if _, err := c.Read(make([]byte, 1)); err == nil {
 		t.Error("the connection is still open")
 	}
+}
+
+// TestCloseBlocked: Close waits for no handler, whoever has accepted its connection, but for the loop that an inline one holds up, and
+// for that closeWait at most. The client's connection ends all the same, and those of other loops are closed when Close returns.
+func TestCloseBlocked(t *testing.T) {
+	policies(t, func(t *testing.T, p Policy) {
+		for _, kind := range []string{"a socket", "a net.Conn"} {
+			t.Run(kind, func(t *testing.T) {
+				started, release := make(chan struct{}), make(chan struct{})
+				defer close(release)
+				l, err := net.Listen("tcp", "127.0.0.1:0")
+				if err != nil {
+					t.Fatal(err)
+				}
+				if kind == "a net.Conn" {
+					l = wrapListener{l, func(c net.Conn) net.Conn { return struct{ net.Conn }{c} }}
+				}
+				// Inline handlers that wait need a loop each.
+				ts := serveOn(t, &Server{Policy: p, Loops: 2, AccessLog: new(lineBuffer), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Path == "/wait" {
+						close(started)
+						<-release
+					}
+					hello(w, r)
+				})}, l)
+				idle, active := ts.dial(t), ts.dial(t)
+				fresh := bufio.NewReader(idle)
+				send(t, idle, get)
+				answer(t, fresh)
+				send(t, active, "GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
+				wait(t, "the handler", started)
+				began := time.Now()
+				if err := ts.Close(); err != nil {
+					t.Error("Close:", err)
+				}
+				over := []net.Conn{idle, active}
+				if p == PolicyInline {
+					over = over[:1]
+				} else if took := time.Since(began); took >= closeWait {
+					t.Errorf("Close took %v", took)
+				}
+				for _, c := range over {
+					if _, err := c.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+						t.Error("a connection is still open:", err)
+					}
+				}
+				if n := ts.conns(); n != 1 {
+					t.Errorf("%d connections are open, want that of the handler", n)
+				}
+			})
+		}
+	})
 }
 
 // TestDisconnect: the context of a request ends when its client goes, whether it closes or resets.

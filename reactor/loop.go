@@ -41,6 +41,8 @@ type Loop struct {
 	nextDue int
 	cost    int64  // nanoseconds that an event has taken lately
 	drains  uint32 // how many opDrains are done
+	gone    bool   // aborted is closed
+	aborted chan struct{}
 	ended   chan struct{}
 }
 
@@ -312,6 +314,11 @@ func (l *Loop) runPosted(t *Turn) bool {
 			o.conn.returned(t)
 		case opAbort:
 			l.each(func(c *Conn) { c.abort() })
+			l.closeDead()
+			if !l.gone {
+				l.gone = true
+				close(l.aborted)
+			}
 		case opSurvey:
 			o.survey.look(l)
 		case opRetire:

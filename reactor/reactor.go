@@ -88,7 +88,7 @@ func New(config Config) (*Reactor, error) {
 			}
 			return nil, err
 		}
-		l := &Loop{reactor: r, poller: p, sockets: config.Sockets, ended: make(chan struct{})}
+		l := &Loop{reactor: r, poller: p, sockets: config.Sockets, aborted: make(chan struct{}), ended: make(chan struct{})}
 		l.wheel.next = never
 		r.loops = append(r.loops, l)
 	}
@@ -247,6 +247,19 @@ func (r *Reactor) Abort() {
 			l.takeOver(busy, nil) // user code is not waited for
 		}
 	}
+}
+
+// Aborted waits until each loop has carried out Abort, or ctx ends: connections that no task has are closed then.
+func (r *Reactor) Aborted(ctx context.Context) error {
+	for _, l := range r.loops {
+		select {
+		case <-l.aborted:
+		case <-l.ended: // there is nothing left
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 // Stop ends the loops and waits for that. No connection may be open, or its descriptor stays open with it.

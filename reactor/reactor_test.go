@@ -3,6 +3,7 @@
 package reactor_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -259,6 +260,12 @@ func TestAbort(t *testing.T) {
 		}
 		begun := time.Now()
 		m.reactor.Abort()
+		if err := m.reactor.Aborted(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if n := m.reactor.Conns(); n > 6 {
+			t.Errorf("%d connections are left, of 6 that tasks have", n)
+		}
 		if err := m.reactor.Drain(t.Context()); err != nil {
 			t.Error(err)
 		}
@@ -425,6 +432,34 @@ func TestLoopsFail(t *testing.T) {
 		}
 		if n := m.reactor.Conns(); n != 0 || m.network.Open() != 0 || len(m.channels) != 2 || admitted != 0 {
 			t.Errorf("%d connections, %d descriptors, %d counted as admitted", n, m.network.Open(), admitted)
+		}
+	})
+}
+
+// TestAborted: what holds up a loop is waited for as long as the caller likes, and what has ended by then not at all.
+func TestAborted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newSim(t, 0, reactortest.Faults{}, simConfig{}, &script{
+			input: func(c *channel, t *reactor.Turn, p []byte) bool {
+				time.Sleep(time.Minute)
+				return true
+			},
+		})
+		_, client := m.open()
+		m.write(client, "x")
+		synctest.Wait()
+		m.reactor.Abort()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := m.reactor.Aborted(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error("while the loop is held up:", err)
+		}
+		if err := m.reactor.Aborted(t.Context()); err != nil || m.reactor.Conns() > 0 {
+			t.Errorf("%v, and %d connections are left", err, m.reactor.Conns())
+		}
+		m.reactor.Abort()
+		if err := m.reactor.Aborted(t.Context()); err != nil {
+			t.Error("the second time:", err)
 		}
 	})
 }

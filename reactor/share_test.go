@@ -67,7 +67,7 @@ func newSharing(loops, conns int) *sharing {
 	}}
 	for range loops {
 		p := &notingPoller{}
-		l := &Loop{reactor: s.Reactor, poller: p, sockets: s.config.Sockets, ended: make(chan struct{})}
+		l := &Loop{reactor: s.Reactor, poller: p, sockets: s.config.Sockets, aborted: make(chan struct{}), ended: make(chan struct{})}
 		l.wheel.next = never
 		s.loops, s.pollers, s.turns = append(s.loops, l), append(s.pollers, p), append(s.turns, newTurn(l))
 	}
