@@ -366,6 +366,10 @@ const (
 	// closeWait is how long Close waits for the loops to end the connections. They do at once, unless an inline handler holds one up.
 	closeWait = time.Second
 
+	// shutdownGrace is how long Shutdown goes on when its context has ended: the loops and whoever accepts are other goroutines, and what
+	// is as good as over, such as an idle connection, is over when they have noticed.
+	shutdownGrace = 50 * time.Millisecond
+
 	// shareAfter is how long a request may be expected to wait for others on its event loop before their connections are shared with
 	// a loop that has nothing to do. What that costs is a wake-up and two system calls for each connection.
 	shareAfter = time.Millisecond
@@ -724,7 +728,7 @@ func (s *Server) Ready() bool {
 
 // Shutdown stops listening, closes the connections that wait for a request, lets the requests that have started finish,
 // with "Connection: close" where the head has not been sent, and waits until all answers are delivered. When ctx ends
-// before, Shutdown returns its error, and the rest goes on; Close then ends it. LameDuck comes before all that.
+// before, Shutdown returns its error, up to 50 ms later, and the rest goes on; Close then ends it. LameDuck comes before all that.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.lameDuck(ctx)
 	return s.shutdown(ctx)
@@ -758,14 +762,32 @@ func (s *Server) shutdown(ctx context.Context) error {
 	if r == nil {
 		return err
 	}
-	if err := r.drain(ctx); err != nil {
-		return err
+	late, cancel := overtime(ctx, shutdownGrace)
+	defer cancel()
+	if r.drain(late) != nil {
+		return ctx.Err()
 	}
 	r.end()
 	<-r.stopped
 	// The threads are done, but for those of handlers that have hijacked their connections, which nobody waits for.
 	go func() { _ = r.dispatcher.Close(context.Background()) }()
-	return errors.Join(err, r.wait(ctx))
+	if r.wait(late) != nil {
+		err = errors.Join(err, ctx.Err())
+	}
+	return err
+}
+
+// overtime returns a context that ends when ctx has ended for d.
+func overtime(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.AfterFunc(d, cancel)
+		context.AfterFunc(late, func() { timer.Stop() })
+	})
+	return late, func() {
+		stop()
+		cancel()
+	}
 }
 
 // Close stops listening and ends every connection at once. Handlers that still run find their context cancelled and their

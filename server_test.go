@@ -392,6 +392,70 @@ func TestShutdownDeadline(t *testing.T) {
 	}
 }
 
+// TestShutdownNoTime: a context that has ended is the end of Shutdown only where there is something to wait for.
+func TestShutdownNoTime(t *testing.T) {
+	for _, kind := range []string{"a socket", "a net.Conn"} {
+		for _, open := range []string{"nothing", "idle connections", "a handler"} {
+			t.Run(kind+" "+open, func(t *testing.T) {
+				for range 4 {
+					shutdownNoTime(t, kind == "a net.Conn", open)
+				}
+			})
+		}
+	}
+}
+
+func shutdownNoTime(t *testing.T, wrapped bool, open string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if wrapped {
+		l = wrapListener{l, func(c net.Conn) net.Conn { return struct{ net.Conn }{c} }}
+	}
+	started, release := make(chan struct{}), make(chan struct{})
+	defer close(release)
+	const conns = 4
+	idle := make(chan struct{}, conns)
+	ts := serveOn(t, &Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/wait" {
+				close(started)
+				<-release
+			}
+			hello(w, r)
+		}),
+		ConnState: func(_ net.Conn, s http.ConnState) {
+			if s == http.StateIdle {
+				idle <- struct{}{}
+			}
+		},
+	}, l)
+	for !ts.Ready() {
+		runtime.Gosched()
+	}
+	var want error
+	switch open {
+	case "idle connections":
+		for range conns {
+			c := ts.dial(t)
+			send(t, c, get)
+			answer(t, bufio.NewReader(c))
+			wait(t, "the end of the request", idle)
+		}
+	case "a handler":
+		want = context.Canceled
+		send(t, ts.dial(t), "GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
+		wait(t, "the handler", started)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := ts.Shutdown(ctx); !errors.Is(err, want) {
+		t.Errorf("Shutdown: %v, want %v", err, want)
+	}
+}
+
 // TestCloseBlocked: Close waits for no handler, whoever has accepted its connection, but for the loop that an inline one holds up, and
 // for that closeWait at most. The client's connection ends all the same, and those of other loops are closed when Close returns.
 func TestCloseBlocked(t *testing.T) {
