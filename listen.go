@@ -3,6 +3,7 @@
 package waitress
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -89,11 +90,10 @@ type binding struct {
 	perms   os.FileMode
 	backlog int // 0: as many as the system allows
 	config  *net.ListenConfig
-	opened  func(l inherited)
 }
 
 func (s *Server) binding() (*binding, error) {
-	b := &binding{perms: s.UnixSocketPerms, backlog: s.Backlog, config: new(net.ListenConfig), opened: s.opened}
+	b := &binding{perms: s.UnixSocketPerms, backlog: s.Backlog, config: new(net.ListenConfig)}
 	if b.perms == 0 {
 		b.perms = defaultUnixSocketPerms
 	}
@@ -130,48 +130,50 @@ func (s *Server) listen(defaultAddr string) ([]net.Listener, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
-	entries := s.Listen
-	if len(entries) == 0 {
-		return s.listenAddr(defaultAddr)
-	}
 	b, err := s.binding()
 	if err != nil {
 		return nil, err
 	}
-	var all []net.Listener
+	var all []inherited
+	if len(s.Listen) > 0 {
+		all, err = b.listenEach(s.Listen)
+	} else {
+		all, err = b.listenAddr(cmp.Or(s.Addr, defaultAddr))
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.opened(all)
+	return listenersOf(all), nil
+}
+
+// listenEach is Listeners for Listen.
+func (b *binding) listenEach(entries []string) (all []inherited, err error) {
 	seen := make(map[endpoint]bool)
 	for _, entry := range entries {
-		l, err := b.listen(entry, seen)
-		all = append(all, l...)
+		opened, err := b.listen(entry, seen)
+		all = append(all, opened...)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("waitress: Listen: %q: %w", entry, err), closeAll(all))
+			return nil, errors.Join(fmt.Errorf("waitress: Listen: %q: %w", entry, err), closeAll(listenersOf(all)))
 		}
 	}
 	return all, nil
 }
 
 // listenAddr is Listeners for Addr, which means what it means to http.Server.
-func (s *Server) listenAddr(defaultAddr string) ([]net.Listener, error) {
-	addr := s.Addr
-	if addr == "" {
-		addr = defaultAddr
-	}
-	b, err := s.binding()
-	if err != nil {
-		return nil, err
-	}
+func (b *binding) listenAddr(addr string) ([]inherited, error) {
 	l, err := b.open("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("waitress: Addr: %w", err)
 	}
-	return []net.Listener{l}, nil
+	return []inherited{l}, nil
 }
 
-// opened notes what Listeners has opened, and by what key another process would find it.
-func (s *Server) opened(l inherited) {
+// opened notes what Listeners has opened, and by what keys another process would find it.
+func (s *Server) opened(all []inherited) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.listeners = append(s.listeners, l)
+	s.listeners = append(s.listeners, all...)
 }
 
 // heir says whether this Server has a listener that the process was started with.
@@ -179,6 +181,14 @@ func (s *Server) heir() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.ContainsFunc(s.listeners, func(l inherited) bool { return l.handed })
+}
+
+func listenersOf(all []inherited) []net.Listener {
+	listeners := make([]net.Listener, len(all))
+	for i := range all {
+		listeners[i] = all[i].listener
+	}
+	return listeners
 }
 
 func closeAll(listeners []net.Listener) error {
@@ -190,20 +200,14 @@ func closeAll(listeners []net.Listener) error {
 }
 
 // listen opens the sockets of one entry, less those that are in seen, and returns what it has opened, with an error too.
-func (b *binding) listen(entry string, seen map[endpoint]bool) ([]net.Listener, error) {
+func (b *binding) listen(entry string, seen map[endpoint]bool) ([]inherited, error) {
 	e, err := parseEndpoint(entry)
 	if err != nil {
 		return nil, err
 	}
 	switch e.network {
 	case "systemd":
-		all, err := inheritance.named(e.host)
-		var listeners []net.Listener
-		for _, i := range all {
-			b.opened(i)
-			listeners = append(listeners, i.listener)
-		}
-		return listeners, err
+		return inheritance.named(e.host)
 	case "unix":
 		if seen[e] {
 			return nil, nil
@@ -213,7 +217,7 @@ func (b *binding) listen(entry string, seen map[endpoint]bool) ([]net.Listener, 
 		if err != nil {
 			return nil, err
 		}
-		return []net.Listener{l}, nil
+		return []inherited{l}, nil
 	}
 	all, err := e.resolve()
 	if err != nil {
@@ -269,10 +273,10 @@ func hasIPv6() bool {
 }
 
 // listenPort opens all of them. If they are several, and any port will do, they get the same one.
-func (b *binding) listenPort(all []endpoint) ([]net.Listener, error) {
+func (b *binding) listenPort(all []endpoint) ([]inherited, error) {
 	for try := 1; ; try++ {
 		port := ""
-		var opened []net.Listener
+		var opened []inherited
 		var failed error
 		for _, e := range all {
 			if port == "" {
@@ -284,7 +288,7 @@ func (b *binding) listenPort(all []endpoint) ([]net.Listener, error) {
 				break
 			}
 			opened = append(opened, l)
-			if a, ok := l.Addr().(*net.TCPAddr); ok && port == "0" {
+			if a, ok := l.listener.Addr().(*net.TCPAddr); ok && port == "0" {
 				port = strconv.Itoa(a.Port)
 			}
 		}
@@ -294,19 +298,19 @@ func (b *binding) listenPort(all []endpoint) ([]net.Listener, error) {
 		if len(opened) == 0 || all[0].port != "0" || try == portTries {
 			return opened, failed
 		}
-		if err := closeAll(opened); err != nil {
+		if err := closeAll(listenersOf(opened)); err != nil {
 			return nil, errors.Join(failed, err)
 		}
 	}
 }
 
 // open opens one socket, or takes the one that this process was started with for that address.
-func (b *binding) open(network, address string) (net.Listener, error) {
+func (b *binding) open(network, address string) (inherited, error) {
 	l, err := inheritance.take(network, address)
 	handed := l != nil
 	switch {
 	case err != nil:
-		return nil, err
+		return inherited{}, err
 	case handed: // as it is
 	case network == "unix":
 		l, err = listenUnix(address, b)
@@ -314,10 +318,9 @@ func (b *binding) open(network, address string) (net.Listener, error) {
 		l, err = b.listenTCP(network, address)
 	}
 	if err != nil {
-		return nil, err
+		return inherited{}, err
 	}
-	b.opened(inherited{listenerKey(network, address), l, handed})
-	return l, nil
+	return inherited{listenerKey(network, address), l, handed}, nil
 }
 
 func (b *binding) listenTCP(network, address string) (net.Listener, error) {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 )
@@ -49,23 +50,16 @@ func startAgain(ctx context.Context, listeners []inherited) (*os.Process, error)
 		return nil, err
 	}
 	defer func() { _ = ready.Close() }()
-	files := []*os.File{}
+	files, keys, err := passable(listeners)
 	defer func() { // the new process has its own by then
 		for _, f := range append(files, said) {
 			_ = f.Close()
 		}
 	}()
-	var passed handover
-	for _, i := range listeners {
-		f, err := listenerFile(i.listener)
-		if err != nil {
-			return nil, err
-		}
-		files = append(files, f)
-		passed.Listeners = append(passed.Listeners, i.key)
+	if err != nil {
+		return nil, err
 	}
-	passed.Ready = firstPassed + len(files)
-	text, err := json.Marshal(passed)
+	text, err := json.Marshal(handover{Listeners: keys, Ready: firstPassed + len(files)})
 	if err != nil {
 		return nil, err
 	}
@@ -85,4 +79,19 @@ func startAgain(ctx context.Context, listeners []inherited) (*os.Process, error)
 	}
 	go func() { _ = c.Wait() }() // should it end before this one
 	return c.Process, nil
+}
+
+// passable returns a file for each listener that is open, and its key. The caller closes the files, with an error too.
+func passable(listeners []inherited) (files []*os.File, keys []string, err error) {
+	for _, i := range listeners {
+		f, err := listenerFile(i.listener)
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			continue // by whoever has called Listeners
+		case err != nil:
+			return files, nil, err
+		}
+		files, keys = append(files, f), append(keys, i.key)
+	}
+	return files, keys, nil
 }

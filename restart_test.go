@@ -269,3 +269,59 @@ func TestRestartClosed(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestRestartListeners: what is passed on is what is open, whatever a Server has tried before, and its caller has closed.
+func TestRestartListeners(t *testing.T) {
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	for _, test := range []struct {
+		name   string
+		before func(t *testing.T, s *Server)
+	}{
+		{"nothing before", func(*testing.T, *Server) {}},
+		{"an address that could not be had", func(t *testing.T, s *Server) {
+			listen := s.Listen
+			s.Listen = append(listen, busy.Addr().String())
+			if l, err := s.Listeners(); err == nil {
+				_ = closeAll(l)
+				t.Fatal("two listen on one address")
+			}
+			if len(s.listeners) > 0 {
+				t.Errorf("%d listeners are noted, and none is open", len(s.listeners))
+			}
+			s.Listen = listen
+		}},
+		{"listeners that were closed", func(t *testing.T, s *Server) {
+			l, err := s.Listeners()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := closeAll(l); err != nil {
+				t.Fatal(err)
+			}
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := &Server{Listen: []string{"127.0.0.1:0"}}
+			test.before(t, s)
+			l, err := s.Listeners()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l[0].Close()
+			files, keys, err := passable(s.listeners)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range files {
+				_ = f.Close()
+			}
+			if len(files) != 1 || len(keys) != 1 || keys[0] != listenerKey("tcp4", "127.0.0.1:0") {
+				t.Errorf("%d files, %q", len(files), keys)
+			}
+		})
+	}
+}
