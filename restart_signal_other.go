@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-//go:build js || plan9 || wasip1 || windows
+//go:build aix || js || plan9 || solaris || wasip1 || windows
 
 package waitress
 

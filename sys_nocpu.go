@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-//go:build aix || darwin || dragonfly || freebsd || illumos || js || netbsd || openbsd || plan9 || solaris || wasip1 || windows
+//go:build aix || darwin || dragonfly || freebsd || js || netbsd || openbsd || plan9 || solaris || wasip1 || windows
 
 package waitress
 
