@@ -395,10 +395,6 @@ func (s *Server) handshakeTimeout() time.Duration {
 	return d
 }
 
-func (s *Server) shutdownTimeout() time.Duration {
-	return orDefault(s.ShutdownTimeout, defaultShutdownTimeout)
-}
-
 // start makes what the Server runs on, once. Under mu.
 func (s *Server) start() error {
 	if s.run != nil {

@@ -100,12 +100,11 @@ func (s *Server) Run() (err error) {
 			next.done, running = nil, !handed
 		}
 	}
-	stop, timeout := s.Shutdown, max(s.LameDuck, 0)+s.shutdownTimeout()
+	stop := s.Shutdown
 	if handed {
-		// The new process is ready, and nobody is to be sent elsewhere.
-		stop, timeout = s.shutdown, s.shutdownTimeout()
+		stop = s.shutdown // the new process is ready, and nobody is to be sent elsewhere
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	ctx, cancel := s.stopContext(handed)
 	defer cancel()
 	drained := make(chan error, 1)
 	go func() { drained <- stop(ctx) }()
@@ -124,6 +123,18 @@ func (s *Server) Run() (err error) {
 		err = errors.Join(err, serr)
 	}
 	return err
+}
+
+// stopContext is what bounds Run's shutdown: ShutdownTimeout, after LameDuck unless the server has handed over.
+func (s *Server) stopContext(handed bool) (context.Context, context.CancelFunc) {
+	timeout := orDefault(s.ShutdownTimeout, defaultShutdownTimeout)
+	if timeout == 0 { // none
+		return context.WithCancel(context.Background())
+	}
+	if !handed {
+		timeout += max(s.LameDuck, 0)
+	}
+	return context.WithTimeout(context.Background(), timeout)
 }
 
 // conns returns how many connections are open, when the Server is closing.
