@@ -5,7 +5,7 @@
 // and delivered at whatever speed the client can drink it. A connection that waits for its next request costs a record of
 // a few hundred bytes, and no goroutine.
 //
-//	waitress.Serve(app)                                  // all interfaces, port 8080, Ctrl-C stops it
+//	waitress.Serve(app)                                  // every IPv4 address, port 8080; Ctrl-C stops it
 //
 //	srv := &waitress.Server{Addr: ":8080", Handler: app} // the fields and methods of http.Server
 //	srv.ListenAndServe()

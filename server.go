@@ -40,11 +40,11 @@ const (
 	// that reads slowly, holds up nobody.
 	PolicyInline = dispatch.PolicyInline
 	// PolicyAdaptive runs a handler on the event loop if requests like it, by method and path, have been quick, and else on a
-	// task thread. A handler that takes its time all the same loses the loop to another goroutine after 1 to 21 ms, and
-	// its kind runs on task threads from then on, until it has proven quick again. Handlers that compute for milliseconds
-	// leave a processor to the loops while these have something to do: on Linux, and where Threads is 0, as many of them run
-	// at the same time as there are processors (GOMAXPROCS) but one, and one at least; those that have run for longer than
-	// 10 ms do not count.
+	// task thread. A handler that takes its time all the same loses the loop to another goroutine after 1 to 21 ms, or up to
+	// 51 ms where requests are rare, and its kind runs on task threads from then on, until it has proven quick again. Handlers
+	// that compute for milliseconds leave a processor to the loops while these have something to do: on Linux, and where
+	// Threads is 0, as many of them run at the same time as there are processors (GOMAXPROCS) but one, and one at least; those
+	// that have run for longer than 10 ms do not count.
 	PolicyAdaptive = dispatch.PolicyAdaptive
 )
 
@@ -63,10 +63,11 @@ type Server struct {
 
 	// Where it listens.
 
-	// Addr is where ListenAndServe listens, "host:port". Default: ":http".
+	// Addr is where ListenAndServe and Run listen, "host:port". Without a host that is all addresses, IPv4 and IPv6, and with 0.0.0.0,
+	// unlike in Listen, too. Default: ":http"; Run, and Serve, the function, listen on 0.0.0.0:8080, IPv4 only.
 	Addr string
 
-	// Listen is where ListenAndServe listens, instead of Addr: any number of addresses, of which each must be had.
+	// Listen is where ListenAndServe and Run listen, instead of Addr: any number of addresses, of which each must be had.
 	// "host:port" is each address of the host, "*:port" all addresses, IPv4 and IPv6, "[::]:port" all of IPv6 only, and
 	// ":port" what it is in Addr; port 0 is any. "unix:/path" is a Unix socket: one that nobody listens on any more is
 	// replaced, and the path is removed when the server stops. "unix:@name" is one without a path, on Linux.
@@ -125,10 +126,6 @@ type Server struct {
 
 	// Timeouts.
 
-	// TLSConfig is what ServeTLS and ListenAndServeTLS begin with, and what they change a copy of: HTTP/1.1 is the only protocol
-	// that they offer. There is no HTTP/2, and so none of TLSNextProto, Protocols and HTTP2. Default: TLS 1.2 and above.
-	TLSConfig *tls.Config
-
 	// ReadHeaderTimeout is how long a request head may take, from its first byte, or from the accept of the connection:
 	// 408 after it. Default: 10 s.
 	ReadHeaderTimeout time.Duration
@@ -160,13 +157,13 @@ type Server struct {
 
 	// Limits.
 
-	// MaxHeaderBytes bounds a request head, request line and all: 431 above it. Default: httpparse.DefaultHeadBytes.
+	// MaxHeaderBytes bounds a request head, request line and all: 431 above it. Default: 64 KiB.
 	MaxHeaderBytes int
 
-	// MaxRequestLine bounds the request line: 414 above it. Default: httpparse.DefaultRequestLine.
+	// MaxRequestLine bounds the request line: 414 above it. Default: 48 KiB.
 	MaxRequestLine int
 
-	// MaxHeaders bounds the number of field lines of a request: 431 above it. Default: httpparse.DefaultHeaders.
+	// MaxHeaders bounds the number of field lines of a request: 431 above it. Default: 256.
 	MaxHeaders int
 
 	// MaxBodyBytes bounds the content of a request, in decoded bytes: 413, or a read error in the handler where the
@@ -228,7 +225,8 @@ type Server struct {
 
 	// Where handlers run.
 
-	// Policy says where handlers run. Default: PolicyPool.
+	// Policy says where handlers run: pool, on task threads; inline, on the event loops, for handlers that never block; adaptive,
+	// on the loops if requests like theirs have been quick, and else on threads. Default: pool.
 	Policy Policy
 
 	// Threads bounds the number of task threads. Default: no bound: there is always a thread for a request, since
@@ -280,6 +278,10 @@ type Server struct {
 	DisableGeneralOptionsHandler bool
 
 	// In Go only.
+
+	// TLSConfig is what ServeTLS and ListenAndServeTLS begin with, and what they change a copy of: HTTP/1.1 is the only protocol
+	// that they offer. There is no HTTP/2, and so none of TLSNextProto, Protocols and HTTP2. Default: TLS 1.2 and above.
+	TLSConfig *tls.Config
 
 	// BaseContext gives the context that requests of a listener are based on. Default: context.Background.
 	BaseContext func(net.Listener) context.Context

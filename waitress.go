@@ -18,13 +18,13 @@ import (
 // ErrServerClosed is returned by Serve and ListenAndServe after Shutdown or Close. It is http.ErrServerClosed itself.
 var ErrServerClosed = http.ErrServerClosed
 
-// defaultServeAddr is where Serve, the function, listens: every IPv4 address.
+// defaultServeAddr is where Serve, the function, and Run listen: on every IPv4 address.
 const defaultServeAddr = "0.0.0.0:8080"
 
 // An Option changes the Server that Serve runs, before it starts.
 type Option func(*Server)
 
-// Listen sets the addresses to listen on, as Server.Listen has them; the default is "0.0.0.0:8080".
+// Listen sets the addresses to listen on, as Server.Listen has them; the default is "0.0.0.0:8080", every IPv4 address.
 func Listen(addrs ...string) Option { return func(s *Server) { s.Listen = addrs } }
 
 // WithPolicy sets where handlers run.
@@ -47,11 +47,11 @@ func Serve(handler http.Handler, options ...Option) error {
 }
 
 // Run is Serve, the function, for a Server that has been made otherwise: it listens and serves until SIGINT or SIGTERM.
-// Without Addr and Listen it listens on 0.0.0.0:8080. On SIGUSR2 it starts the program anew and drains, when that serves, and
+// Without Addr and Listen it listens on 0.0.0.0:8080, every IPv4 address. On SIGUSR2 it starts the program anew and drains, when that serves, and
 // not later than any other signal wants it to: see Restart.
 func (s *Server) Run() (err error) {
 	if s.Addr == "" && len(s.Listen) == 0 {
-		s.Addr = defaultServeAddr
+		s.Listen = []string{defaultServeAddr} // as an Addr it would be IPv6 too
 	}
 	listeners, err := s.Listeners()
 	if err != nil {

@@ -106,6 +106,9 @@ func readServer(name string) ([]group, error) {
 			if text == "" {
 				return nil, fmt.Errorf("%s: Server.%s has no comment", name, n.Name)
 			}
+			if strings.Contains(text, "httpparse.") {
+				return nil, fmt.Errorf("%s: Server.%s: who runs the server knows no Go: say what it is", name, n.Name)
+			}
 			last := &groups[len(groups)-1]
 			last.fields = append(last.fields, field{n.Name, types.ExprString(i.field.Type), text})
 		}

@@ -91,6 +91,10 @@ type Server struct {
 	if _, err := readServer(name); err == nil {
 		t.Error("a field without a comment is no error")
 	}
+	write("package p\ntype Server struct {\n\t// A is a number. Default: httpparse.DefaultHeaders.\n\tA int\n}\n")
+	if _, err := readServer(name); err == nil {
+		t.Error("a default that is a name in Go is no error")
+	}
 	write("package p\ntype Other struct { A int }\n")
 	if _, err := readServer(name); err == nil {
 		t.Error("no Server is no error")
