@@ -15,7 +15,8 @@
 //  1. A loop wakes with a batch of ready sockets and reads each into its one buffer (package reactor).
 //  2. The head is parsed where it lies (httpparse); the channel, one connection's protocol state, makes an
 //     *http.Request of it (http1).
-//  3. dispatch runs the handler: on a task thread, or on the loop under PolicyInline.
+//  3. dispatch runs the handler: on a task thread, or on the loop, always under PolicyInline, and under PolicyAdaptive where
+//     those like it have been quick.
 //  4. What the handler writes goes straight to the socket, from the goroutine that runs it. What the socket does not take,
 //     the loop sends when it does.
 //  5. The same goroutine goes on with the next request of a pipeline, if there is one, or else gives the channel back to

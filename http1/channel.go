@@ -751,7 +751,7 @@ func (ch *channel) run(t *reactor.Turn, whole, guarded bool) want {
 	case whole && c.Dispatcher.Place(ch.x.kind) == dispatch.Here:
 		return ch.serveHere(t)
 	}
-	// A thread may take any time, and what the loop holds has no timer.
+	// A thread may take any time, and what the loop holds has no timer, but under the adaptive policy.
 	if err := ch.flush(t); err != nil {
 		return wantClose
 	}
@@ -999,8 +999,8 @@ func (ch *channel) becomeIdle() {
 	ch.report(http.StateIdle)
 }
 
-// hold sees to it that what is held leaves soon, if the next handler takes its time. On the loop nothing is done where the
-// next handler is known not to.
+// hold sees to it that what is held leaves soon, if the next handler takes its time, on a thread or, under the adaptive policy, on
+// the loop. Under the inline policy nothing is done on the loop: the next handler is known not to.
 func (ch *channel) hold(t *reactor.Turn) {
 	x := ch.x
 	if t != nil && !ch.server().config.Dispatcher.Adaptive() || x.holding.Load() != nil { // its timer is running

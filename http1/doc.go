@@ -20,8 +20,9 @@
 // From handling a channel may go to suspended, and back when its request is resumed: a task has it, but no goroutine.
 //
 // In idle, head, body, draining and lingering the loop owns the channel, unless it just happens that a task that finished
-// finds more input and goes on itself. In handling a task thread owns it, or, under the Inline policy, the loop's own
-// goroutine while it runs the handler.
+// finds more input and goes on itself. In handling a task thread owns it, or, under the Inline policy, and under the
+// Adaptive one if requests like it have been quick, the loop's own goroutine while it runs the handler. A handler that stays too
+// long under the Adaptive policy keeps the channel, and another goroutine becomes the loop.
 //
 // # Input
 //
@@ -33,7 +34,7 @@
 //
 // Head and first bytes of an answer are put together in one buffer and written at once. When the next request of a
 // pipeline is at hand already, the answer is held instead and leaves together with the following ones; a timer
-// bounds for how long when a task thread runs the handlers.
+// bounds for how long, but where handlers run on the loop under the Inline policy, which are known not to take their time.
 //
 // The package does not listen, accept, or know an operating system.
 package http1

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"runtime"
@@ -151,8 +152,8 @@ func TestRest(t *testing.T) {
 }
 
 func TestSizes(t *testing.T) {
-	// A connection that waits is this and its place in the reactor's index. 288 is a size class.
-	if n := unsafe.Sizeof(channel{}); n > 288 {
+	// A connection that waits is this and its place in the reactor's index. 256 is a size class, and what ARCHITECTURE.md says.
+	if n := unsafe.Sizeof(channel{}); n > 256 || n != 256 && math.MaxInt > math.MaxInt32 {
 		t.Errorf("a channel has %d bytes", n)
 	}
 	t.Logf("channel %d bytes, slab %d, exchange %d", unsafe.Sizeof(channel{}), unsafe.Sizeof(slab{}), unsafe.Sizeof(exchange{}))
