@@ -580,9 +580,10 @@ func (s *Server) ListenAndServe() error {
 }
 
 // Serve serves the connections that l accepts until Shutdown or Close, and returns ErrServerClosed then. It may be called
-// for several listeners at once, and closes l before it returns. Closing l ends it too, on Linux up to 250 ms later where a
-// connection has just come. l may be any net.Listener; but only the connections of a *net.TCPListener or *net.UnixListener, on
-// systems with epoll, kqueue or completion ports, are waited for by the system. Any other has a goroutine that waits, and a buffer.
+// for several listeners at once, and closes l before it returns. Closing l ends it too, with net.ErrClosed, on Linux up to
+// 250 ms later where a connection has just come. l may be any net.Listener; but only the connections of a *net.TCPListener or
+// *net.UnixListener, on systems with epoll, kqueue or completion ports, are waited for by the system. Any other has a goroutine
+// that waits, and a buffer.
 func (s *Server) Serve(l net.Listener) error { return s.ServeAll(l) }
 
 // admit takes l, which it closes unless it can be served.

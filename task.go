@@ -6,22 +6,23 @@ import (
 	"github.com/waitress-go/waitress/http1"
 )
 
-// A TaskHandler answers requests without net/http's types, and without an allocation for each. See Server.TaskHandler.
+// A TaskHandler answers requests without net/http's types, and without an allocation for each: see http1.TaskHandler, and
+// Server.TaskHandler.
 type TaskHandler = http1.TaskHandler
 
-// A TaskFunc is a function as a TaskHandler.
+// A TaskFunc is a function as a TaskHandler: see http1.TaskFunc.
 type TaskFunc = http1.TaskFunc
 
-// A Task is one request and its answer, as its TaskHandler has them.
+// A Task is one request and its answer, as its TaskHandler has them: see http1.Task for its methods.
 type Task = http1.Task
 
-// A Suspension is a request that waits without a goroutine. Task.Suspend makes one.
+// A Suspension is a request that waits without a goroutine. Task.Suspend makes one. See http1.Suspension for how it ends.
 type Suspension = http1.Suspension
 
 // ErrTaskOver is what a Task's methods return when its handler has returned.
 var ErrTaskOver = http1.ErrTaskOver
 
-// A Method is a request method that is well known, or MethodOther.
+// A Method is a request method that is well known, or MethodOther: see http1.Method.
 type Method = http1.Method
 
 // The methods that are well known.
@@ -47,7 +48,7 @@ const (
 )
 
 // A Preset is the part of an answer's head that is always the same, as bytes: the status line and some fields. It is made once,
-// for example in a variable of the package, and may be used by any number of goroutines.
+// for example in a variable of the package, and may be used by any number of goroutines. See http1.Preset.
 type Preset = http1.Preset
 
 // NewPreset returns the Preset for a status, a Content-Type, which is left out where it is empty, and more fields, given as names
