@@ -18,10 +18,8 @@ type told struct {
 	port   string // told apart from host
 }
 
-// A malformedField is the error of a field that says nothing sensible.
+// A malformedField is a field that says nothing sensible.
 type malformedField struct{ field, value string }
-
-func (m *malformedField) Error() string { return "malformed " + m.field + ": " + m.value }
 
 // listed returns the field's value, several lines of it as one list (RFC 9110 §5.3), and "" for none.
 func listed(h http.Header, field string) string {
@@ -40,7 +38,7 @@ func listed(h http.Header, field string) string {
 
 // parseX reads those of the X-Forwarded fields that are trusted, and cuts the lists to what the n trusted proxies have
 // appended.
-func parseX(h http.Header, trusted map[string]bool, n int) (t told, err *malformedField) {
+func parseX(h http.Header, trusted map[string]bool, n int) (t told, bad *malformedField) {
 	read := func(field string) (string, bool) {
 		if !trusted[field] {
 			return "", false
@@ -52,7 +50,7 @@ func parseX(h http.Header, trusted map[string]bool, n int) (t told, err *malform
 	list := func(field, v string, check func(item string) (string, bool)) string {
 		items, ok := split(v, ',')
 		if !ok {
-			err = &malformedField{field, v}
+			bad = &malformedField{field, v}
 			return ""
 		}
 		items = last(items, n)
@@ -63,7 +61,7 @@ func parseX(h http.Header, trusted map[string]bool, n int) (t told, err *malform
 				text, ok = check(text)
 			}
 			if !ok {
-				err = &malformedField{field, v}
+				bad = &malformedField{field, v}
 				return ""
 			}
 			if i == 0 {
@@ -80,25 +78,25 @@ func parseX(h http.Header, trusted map[string]bool, n int) (t told, err *malform
 			text, ok = check(text)
 		}
 		if !ok {
-			err = &malformedField{field, v}
+			bad = &malformedField{field, v}
 		}
 		return text
 	}
-	if v, ok := read(XForwardedFor); ok && err == nil {
+	if v, ok := read(XForwardedFor); ok && bad == nil {
 		t.remote = list(XForwardedFor, v, func(s string) (string, bool) { return parseNode(s, true) })
 	}
-	if v, ok := read(XForwardedHost); ok && err == nil {
+	if v, ok := read(XForwardedHost); ok && bad == nil {
 		t.host = list(XForwardedHost, v, checkHost)
 	}
-	if v, ok := read(XForwardedProto); ok && err == nil {
+	if v, ok := read(XForwardedProto); ok && bad == nil {
 		t.proto = single(XForwardedProto, v, checkProto)
 	}
-	if v, ok := read(XForwardedPort); ok && err == nil {
+	if v, ok := read(XForwardedPort); ok && bad == nil {
 		t.port = single(XForwardedPort, v, func(s string) (string, bool) {
 			return s, validPort(s) && s[0] != '0'
 		})
 	}
-	return t, err
+	return t, bad
 }
 
 func checkHost(s string) (string, bool) {
@@ -113,7 +111,7 @@ func checkProto(s string) (string, bool) {
 
 // parseForwarded reads Forwarded (RFC 7239), and cuts it to what the n trusted proxies have appended. Each thing is told by
 // the first of them that tells it.
-func parseForwarded(h http.Header, n int) (t told, err *malformedField) {
+func parseForwarded(h http.Header, n int) (t told, bad *malformedField) {
 	v := listed(h, Forwarded)
 	if v == "" {
 		return t, nil

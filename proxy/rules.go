@@ -89,17 +89,17 @@ func (r *Rules) Believe(peer, scheme string, h http.Header) (t Told, malformed s
 	var said told
 	trusted := len(r.trusted) > 0 && r.peers.trusts(peer)
 	if trusted {
-		var err *malformedField
+		var bad *malformedField
 		if r.trusted[Forwarded] {
-			said, err = parseForwarded(h, r.count)
+			said, bad = parseForwarded(h, r.count)
 		} else {
-			said, err = parseX(h, r.trusted, r.count)
+			said, bad = parseX(h, r.trusted, r.count)
 		}
-		if err != nil {
+		if bad != nil {
 			if r.config.Malformed != nil {
-				r.config.Malformed(peer, err.field, err.value)
+				r.config.Malformed(peer, bad.field, bad.value)
 			}
-			return t, err.field
+			return t, bad.field
 		}
 	}
 	if r.config.ClearUntrustedProxyHeaders {
