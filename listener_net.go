@@ -35,9 +35,10 @@ type netListener struct {
 	ctx      context.Context // of the greetings and hand-overs; ends some time after Close, and at once when sockets are cut
 	cancel   context.CancelFunc
 	accepted chan reactor.Accepted
-	failed   chan error     // failures after which Accept may be tried again
-	done     chan struct{}  // closed when it may not, and what was accepted has been handed over
-	err      error          // why; set by run before that
+	failed   chan error    // failures after which Accept may be tried again
+	done     chan struct{} // closed when it may not, and what was accepted has been handed over
+	err      error         // why; set by run before that
+	closing  sync.Once
 	greeting sync.WaitGroup // connections that have not been handed over, nor given up; acceptAll counts them
 }
 
@@ -157,7 +158,7 @@ func (l *netListener) peer(s *netSocket) (string, bool) {
 
 // Close leaves what has been accepted a little time.
 func (l *netListener) Close() error {
-	time.AfterFunc(netLastGreeting, l.cancel)
+	l.closing.Do(func() { time.AfterFunc(netLastGreeting, l.cancel) })
 	return l.source.Close()
 }
 

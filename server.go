@@ -612,7 +612,7 @@ func (s *Server) admit(l net.Listener) (_ *serving, err error) {
 	if addr == nil {
 		addr = noAddr{}
 	}
-	v.http = s.run.http.NewListener(ctx, addr)
+	v.http = v.run.http.NewListener(ctx, addr)
 	v.http.Handle = v.engine.handle
 	v.http.LocalAddr, v.http.TLS, v.http.Take, v.http.Conn = v.engine.localAddr, v.engine.tls, v.engine.take, v.engine.conn
 	return v, nil
