@@ -27,7 +27,7 @@ const retryAfter = "1"
 // client who comes again needs no new one, which would cost more than the answer.
 func busy(w http.ResponseWriter) {
 	h := w.Header()
-	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("Content-Type", ContentTypeText)
 	h.Set("Retry-After", retryAfter)
 	w.WriteHeader(http.StatusServiceUnavailable)
 	_, _ = io.WriteString(w, "503 Service Unavailable: too many requests are waiting\n") // an error is the connection's, which ends
@@ -41,14 +41,12 @@ func (ch *channel) refuse(t *reactor.Turn, err error) want {
 	text := strconv.Itoa(refusal.Status) + " " + http.StatusText(refusal.Status) + ": " + refusal.Rule + "\n"
 
 	p := appendStatusLine(reactor.GetBuffer(outputBuffer)[:0], 1, refusal.Status)
-	if ident := ch.server().config.Ident; ident != "" {
-		p = append(append(append(p, "Server: "...), ident...), "\r\n"...)
-	}
+	p = appendIdent(p, ch.server().config.Ident)
 	p = ch.server().date.append(p)
 	if refusal == errNoMemory {
 		p = append(p, "Retry-After: "+retryAfter+"\r\n"...)
 	}
-	p = append(p, "Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: "...)
+	p = append(p, "Content-Type: "+ContentTypeText+"\r\nConnection: close\r\nContent-Length: "...)
 	p = strconv.AppendInt(p, int64(len(text)), 10)
 	p = append(p, "\r\n\r\n"...)
 	if ch.isHead() {

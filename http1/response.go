@@ -542,10 +542,8 @@ func (r *response) writeHead(p []byte) {
 
 	out := appendStatusLine(r.out, r.minor, r.status)
 	out = f.append(out, drop)
-	if ident := ch.server().config.Ident; ident != "" && !f.has(fieldServer) {
-		out = append(out, "Server: "...)
-		out = append(out, ident...)
-		out = append(out, "\r\n"...)
+	if !f.has(fieldServer) {
+		out = appendIdent(out, ch.server().config.Ident)
 	}
 	if !f.has(fieldDate) {
 		out = ch.listener.appendDate(out, r.x.turn)

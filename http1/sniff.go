@@ -7,10 +7,8 @@ import (
 	"net/http"
 )
 
-const (
-	plainText = "text/plain; charset=utf-8"
-	sniffLen  = 512 // how much http.DetectContentType looks at
-)
+// sniffLen is how much http.DetectContentType looks at.
+const sniffLen = 512
 
 // detectContentType is http.DetectContentType, which tries some seventy signatures one after the other, with a short way for
 // what most answers are: text that begins with an octet that no signature begins with.
@@ -21,7 +19,7 @@ func detectContentType(p []byte) string {
 	if !isText(p[:min(len(p), sniffLen)]) {
 		return http.DetectContentType(p)
 	}
-	return plainText
+	return ContentTypeText
 }
 
 // isText says whether p has no octet of notText. Most words of most texts have no control character at all.
