@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"unsafe"
 
+	"github.com/waitress-go/waitress/internal/invariant"
 	"github.com/waitress-go/waitress/reactor"
 )
 
@@ -96,13 +97,14 @@ func (t Task) AddHeaderInt(name string, value int64) {
 }
 
 // SetContentLength says how long the content will be, for one that is written piece by piece: it is sent as it is written
-// then, and not in chunks. Writing more is refused, and with less the connection ends behind it.
+// then, and not in chunks. Writing more is refused, and with less the connection ends behind it. A length is ignored, and
+// that is logged, where more than that was written before.
 func (t Task) SetContentLength(length int64) {
 	if length < 0 {
 		panic("waitress: Task.SetContentLength: negative")
 	}
 	if n := t.use(); n.open("SetContentLength") {
-		n.x.response.contentLength = length
+		n.declare(length)
 	}
 }
 
@@ -223,9 +225,25 @@ func (n *native) unanswered(method string) bool {
 	return true
 }
 
+// declare sets the length of the content. Not to less than was written: what is beyond the length would be the next answer to
+// the client. Nor when a Write was refused for an earlier length, since some of the content is missing then.
+func (n *native) declare(length int64) {
+	r := &n.x.response
+	if length < r.written || r.contentLength >= 0 && r.contentLength < r.written {
+		r.logf("http: a Content-Length of %d after %d bytes of content, to %s", length, r.written, n.channel().Peer())
+		return
+	}
+	r.contentLength = length
+}
+
+// setStatus sets the status, and leaves out what was written if an answer of that one has no content.
 func (n *native) setStatus(status int) {
-	n.x.response.status = status
+	r := &n.x.response
+	r.status = status
 	n.statusSet = true
+	if len(r.body) > 0 && !r.bodyAllowed() {
+		r.body, r.written = r.body[:0], 0
+	}
 }
 
 func (n *native) setPreset(p *Preset) {
@@ -242,7 +260,7 @@ func addHeader[N, V string | []byte](n *native, name N, value V) {
 	switch special {
 	case fieldContentLength:
 		if length, ok := parseInt(value); ok {
-			n.x.response.contentLength = length
+			n.declare(length)
 		} else {
 			n.x.response.logf("http: invalid Content-Length of %q", string(value))
 		}
@@ -298,6 +316,12 @@ func (n *native) writeHead(p []byte) {
 	r.sentHead = true
 	r.neverContinue()
 	keep, allowed := ch.keeps(), r.bodyAllowed()
+	if r.contentLength >= 0 && r.contentLength < int64(len(p)) { // declare lets no such length pass
+		if invariant.Enabled {
+			panic("http1: a Content-Length that is less than the content")
+		}
+		r.contentLength = -1
+	}
 	toldLength := r.contentLength >= 0
 	if !toldLength && r.done && allowed && (r.isHead && len(p) > 0 || !r.isHead && (len(n.trailers) == 0 || n.minor == 0)) {
 		r.contentLength, toldLength = int64(len(p)), true
