@@ -711,11 +711,15 @@ func TestTaskPanics(t *testing.T) {
 func TestTaskLateUse(t *testing.T) {
 	inBubbles(t, func(t *testing.T, p dispatch.Policy) {
 		var kept []Task
+		var iterators []func()
 		s := newTaskSim(t, 1, reactortest.Faults{}, simConfig{policy: p}, func(task Task) {
 			for _, old := range kept {
 				lateUse(t, old)
 			}
-			kept = append(kept, task)
+			for i, f := range iterators {
+				mustBeOver(t, fmt.Sprintf("iterator %d", i), f)
+			}
+			kept, iterators = append(kept, task), append(iterators, iterate(task)...)
 			_, _ = task.WriteString("ok")
 			if string(task.Path()) == "/path" {
 				s := task.Suspend()
@@ -744,7 +748,7 @@ func lateUse(t *testing.T, task Task) {
 			t.Errorf("late use: %v", err)
 		}
 	}
-	for i, f := range []func(){
+	for i, f := range append(iterate(task),
 		func() { task.Path() },
 		func() { task.Header("Host") },
 		func() { task.SetStatus(599) },
@@ -753,16 +757,42 @@ func lateUse(t *testing.T, task Task) {
 		func() { task.Decline() },
 		func() { task.Suspend() },
 		func() { task.Context() },
-	} {
-		func() {
-			defer func() {
-				if err, ok := recover().(error); !ok || !errors.Is(err, ErrTaskOver) {
-					t.Errorf("late use %d did not panic as it should", i)
-				}
-			}()
-			f()
-		}()
+	) {
+		mustBeOver(t, fmt.Sprintf("late use %d", i), f)
 	}
+}
+
+// iterate gets the iterators of a Task, and returns what uses them.
+func iterate(task Task) []func() {
+	headers, values, segments := task.Headers(), task.HeaderValues("Host"), task.Segments()
+	return []func(){
+		func() {
+			for range headers {
+				return
+			}
+		},
+		func() {
+			for range values {
+				return
+			}
+		},
+		func() {
+			for range segments {
+				return
+			}
+		},
+	}
+}
+
+// mustBeOver runs f, which uses a Task that is over.
+func mustBeOver(t *testing.T, name string, f func()) {
+	t.Helper()
+	defer func() {
+		if err, ok := recover().(error); !ok || !errors.Is(err, ErrTaskOver) {
+			t.Errorf("%s did not panic as it should", name)
+		}
+	}()
+	f()
 }
 
 // TestTaskGone: the client goes while a handler runs.

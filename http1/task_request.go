@@ -53,11 +53,11 @@ func (t Task) Query() []byte {
 // Segments returns the parts of the path between its slashes, each as it was sent: "a" and "b" for "/a/b", nothing for "/", "a"
 // and "" for "/a/".
 func (t Task) Segments() iter.Seq[[]byte] {
-	n := t.use()
-	return func(yield func([]byte) bool) { n.segments(yield) }
+	return func(yield func([]byte) bool) { t.use().segments(yield) }
 }
 
-// segments is apart, so that Segments is inlined, also for 32-bit processors, and its iterator needs no allocation.
+// segments is apart, so that Segments is inlined, also for 32-bit processors, and its iterator needs no allocation. That asks
+// whether the Task is over when it is used: it can be kept as the Task can.
 func (n *native) segments(yield func([]byte) bool) {
 	rest, _ := n.split()
 	if len(rest) < 2 {
@@ -180,8 +180,7 @@ func (t Task) Header(name string) []byte {
 
 // Headers returns all field lines, names as they were sent and values, in the order in which they came.
 func (t Task) Headers() iter.Seq2[[]byte, []byte] {
-	n := t.use()
-	return func(yield func(name, value []byte) bool) { n.eachField(yield) }
+	return func(yield func(name, value []byte) bool) { t.use().eachField(yield) }
 }
 
 // eachField is apart, as segments is.
@@ -196,8 +195,7 @@ func (n *native) eachField(yield func(name, value []byte) bool) {
 
 // HeaderValues returns the values of all field lines of a name, in any case, in the order in which they came.
 func (t Task) HeaderValues(name string) iter.Seq[[]byte] {
-	n := t.use()
-	return func(yield func(value []byte) bool) { n.eachValue(name, yield) }
+	return func(yield func(value []byte) bool) { t.use().eachValue(name, yield) }
 }
 
 // eachValue is apart, as segments is.
