@@ -130,3 +130,51 @@ func TestSuspension(t *testing.T) {
 		}
 	})
 }
+
+// TestTaskEndOfViews: in test builds a request is overwritten when it is over, and not later, when its memory may be another one's:
+// also where the connection ends with it. The race detector is what finds out.
+func TestTaskEndOfViews(t *testing.T) {
+	policies(t, func(t *testing.T, p Policy) {
+		large := make([]byte, 1<<20)
+		ts := serve(t, &Server{Policy: p, Loops: 2, TaskHandler: TaskFunc(func(task Task) {
+			if string(task.Path()) != "/endless" {
+				task.Answer(200, "", task.Path())
+				return
+			}
+			for {
+				if _, err := task.Write(large); err != nil {
+					return
+				}
+			}
+		})})
+		var clients sync.WaitGroup
+		for i := range 8 {
+			clients.Go(func() {
+				for j := range 20 {
+					c := ts.dial(t)
+					r := bufio.NewReader(c)
+					path := fmt.Sprintf("/%d/%d", i, j)
+					// The input is the connection's own when the last head comes in two pieces.
+					send(t, c, "GET /first HTTP/1.1\r\nHost: a\r\n\r\nGET "+path+" HTTP/1.1\r\nHo")
+					if _, body := answer(t, r); body != "/first" {
+						t.Errorf("got %q", body)
+					}
+					send(t, c, "st: a\r\nConnection: close\r\n\r\n")
+					if _, body := answer(t, r); body != path {
+						t.Errorf("got %q, want %s", body, path)
+					}
+					c.Close()
+					if j%5 == 0 {
+						c = ts.dial(t)
+						send(t, c, "GET /endless HTTP/1.1\r\nHost: a\r\n\r\n")
+						if _, err := c.Read(make([]byte, 1)); err != nil {
+							t.Error(err)
+						}
+						c.Close()
+					}
+				}
+			})
+		}
+		clients.Wait()
+	})
+}

@@ -330,6 +330,7 @@ func (ch *channel) cutOff() {
 // Closed implements reactor.Protocol.
 func (ch *channel) Closed() {
 	ch.setState(stateClosed)
+	ch.endViews() // before their memory is another's
 	ch.dropInput()
 	ch.dropHead()
 	if ch.x != nil {
@@ -433,6 +434,7 @@ func (ch *channel) work(w want, guarded bool) {
 		case wantTask:
 			return
 		case wantClose:
+			ch.endViews() // the input may be the buffer of a loop that has gone on
 			ch.Doom()
 			ch.Release(false)
 			return
@@ -1027,11 +1029,16 @@ func (ch *channel) endRequest() {
 	x := ch.x
 	x.body.letGo()
 	x.slab, x.body = nil, nil
-	if x.native.on {
-		x.native.letGo()
-	}
+	ch.endViews()
 	if ch.at == len(ch.in) {
 		ch.release()
+	}
+}
+
+// endViews lets go of a TaskHandler's request that the connection ends with, as endRequest does.
+func (ch *channel) endViews() {
+	if x := ch.x; x != nil && x.native.on {
+		x.native.letGo()
 	}
 }
 
