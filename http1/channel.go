@@ -825,8 +825,38 @@ func (ch *channel) urgent() bool {
 		return false
 	}
 	n := &x.native
-	defer n.end() // the TaskHandler gets another one
-	return c.UrgentTask(Task{x, n.gen.Load()})
+	n.asking, n.urgent = true, false
+	c.Dispatcher.Run((*urgentCall)(n))
+	n.asking = false
+	n.end() // the TaskHandler gets another one
+	return n.urgent
+}
+
+// An urgentCall is a call of Config.UrgentTask, as a task of the dispatcher: one that panics costs its connection, as the
+// TaskHandler would.
+type urgentCall native
+
+// Run implements dispatch.Task.
+func (c *urgentCall) Run() {
+	n := (*native)(c)
+	n.urgent = n.channel().server().config.UrgentTask(Task{n.x, n.gen.Load()})
+}
+
+// Shed implements dispatch.Task. Nothing waits.
+func (c *urgentCall) Shed() {}
+
+// Panicked implements dispatch.Task. The rest is what follows a panic where the handler runs, which may take its time.
+func (c *urgentCall) Panicked(v any, stack []byte) {
+	n := (*native)(c)
+	n.channel().logPanic(v, stack)
+	n.run = func(Task) { panic(http.ErrAbortHandler) }
+}
+
+// mayServe panics while UrgentTask has the Task.
+func (n *native) mayServe(method string) {
+	if n.asking {
+		panic("waitress: Task." + method + " in UrgentTask, which may only ask")
+	}
 }
 
 // Shed implements dispatch.Task: the request has waited for too long.
@@ -1171,9 +1201,7 @@ func (ch *channel) setBodyDeadline() {
 // Panicked implements dispatch.Task: the handler panicked, or ended its goroutine. Its answer ends where it stands, and
 // the connection with it; the answers before it are delivered.
 func (ch *channel) Panicked(v any, stack []byte) {
-	if v != http.ErrAbortHandler && v != dispatch.ErrGoexit {
-		ch.server().config.Logf("http: panic serving %v: %v\n%s", ch.Peer(), v, stack)
-	}
+	ch.logPanic(v, stack)
 	if ch.hijacked {
 		return // what becomes of the connection is up to whoever has it
 	}
@@ -1195,4 +1223,11 @@ func (ch *channel) Panicked(v any, stack []byte) {
 		ch.Detach(x.onLoop())
 	}
 	ch.work(ch.finish(nil), true)
+}
+
+// logPanic reports a panic, unless it is one that is meant to be silent.
+func (ch *channel) logPanic(v any, stack []byte) {
+	if v != http.ErrAbortHandler && v != dispatch.ErrGoexit {
+		ch.server().config.Logf("http: panic serving %v: %v\n%s", ch.Peer(), v, stack)
+	}
 }

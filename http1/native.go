@@ -28,6 +28,8 @@ type native struct {
 	statusSet  bool            // the handler has chosen a status
 	bodyUsed   bool            // the handler has read of the body, or asked for all of it
 	textKept   bool            // text is a copy, and not a piece of the channel's input
+	asking     bool            // UrgentTask has the Task
+	urgent     bool            // what it has said
 	method     Method          // of the request, as minor and the following are
 	minor      uint8           //
 	keepAlive  bool            //

@@ -192,3 +192,45 @@ func TestUrgentTask(t *testing.T) {
 		}
 	})
 }
+
+// TestUrgentTaskMayOnlyAsk: a function that does more than ask costs the connection, as a handler that panics does, and one that
+// panics itself no more than that.
+func TestUrgentTaskMayOnlyAsk(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		f    func(Task)
+	}{
+		{"Decline", Task.Decline},
+		{"Suspend", func(t Task) { t.Suspend() }},
+		{"Answer", taskHello},
+		{"SetStatus", func(t Task) { t.SetStatus(103) }},
+		{"AddHeader", func(t Task) { t.AddHeader("A", "b") }},
+		{"AddTrailer", func(t Task) { t.AddTrailer("A", "b") }},
+		{"Write", func(t Task) { _, _ = t.WriteString(text(100000)) }},
+		{"Flush", func(t Task) { _ = t.Flush() }},
+		{"SendFile", func(t Task) { _ = t.SendFile(nil, 0, 1) }},
+		{"Body", func(t Task) { _, _ = t.Body(100) }},
+		{"Read", func(t Task) { _, _ = t.Read(make([]byte, 1)) }},
+		{"oops", func(Task) { panic("oops") }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+				s := newTaskSim(t, 1, reactortest.Faults{}, simConfig{policy: p, threads: 1, Config: Config{UrgentTask: func(task Task) bool {
+					if task.ContentLength() < 0 {
+						tt.f(task)
+					}
+					return true
+				}}}, taskHello, func(http.ResponseWriter, *http.Request) { t.Error("the handler was called") })
+				if got := s.roundTrip(chunks + get); got != "" { // chunks never begin on a loop
+					t.Errorf("got %q", got)
+				}
+				if log := s.logged(); strings.Count(log, "panic serving 198.51.100.") != 1 || !strings.Contains(log, tt.name) {
+					t.Errorf("logged %q", log)
+				}
+				if got := s.roundTrip(get); !strings.HasSuffix(got, "Hello, World!") {
+					t.Errorf("afterwards: %q", got)
+				}
+			})
+		})
+	}
+}

@@ -56,7 +56,8 @@ type Config struct {
 	// Urgent says which requests go before all others that wait for a thread, and are never refused for their number. nil: none.
 	Urgent func(*http.Request) bool
 
-	// UrgentTask is Urgent for requests that wait for the TaskHandler.
+	// UrgentTask is Urgent for requests that wait for the TaskHandler. The Task may only be asked: what changes something panics,
+	// and a panic costs the connection.
 	UrgentTask func(Task) bool
 
 	// Served is told of each request that the Handler has not got: those that the TaskHandler has served, and those that were

@@ -87,6 +87,7 @@ func (t Task) SuspendFor(timeout time.Duration, onTimeout func(Task)) *Suspensio
 
 func (t Task) suspend(timeout time.Duration, onTimeout func(Task)) *Suspension {
 	n := t.use()
+	n.mayServe("Suspend")
 	ch := n.channel()
 	s := &Suspension{channel: ch, timeout: timeout, onTimeout: onTimeout, ctx: n.ctx}
 	n.wait, n.ctx = s, nil

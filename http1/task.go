@@ -67,6 +67,7 @@ func (t Task) use() *native {
 // suspended before.
 func (t Task) Decline() {
 	n := t.use()
+	n.mayServe("Decline")
 	if n.began() || n.bodyUsed || n.resumed {
 		panic("waitress: Task.Decline after the answer was begun, the body read, or the request suspended")
 	}

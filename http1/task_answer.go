@@ -136,6 +136,7 @@ func (t Task) Flush() error {
 	if t.over() {
 		return ErrTaskOver
 	}
+	t.x.native.mayServe("Flush")
 	return t.x.response.flush()
 }
 
@@ -145,6 +146,7 @@ func (t Task) Flush() error {
 // field that announces the names is the handler's to add.
 func (t Task) AddTrailer(name, value string) {
 	n := t.use()
+	n.mayServe("AddTrailer")
 	if allowedTrailer(http.CanonicalHeaderKey(name)) {
 		n.trailers = appendLine(n.trailers, name, value)
 	}
@@ -207,6 +209,7 @@ func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)
 
 // open says whether the head can still be changed, and reports the call if not.
 func (n *native) open(method string) bool {
+	n.mayServe(method)
 	r := &n.x.response
 	if r.sentHead {
 		r.logf("http: Task.%s after the head of the answer has been sent, to %s", method, n.channel().Peer())
@@ -217,6 +220,7 @@ func (n *native) open(method string) bool {
 
 // unanswered says whether content can still be added, and reports the call if not.
 func (n *native) unanswered(method string) bool {
+	n.mayServe(method)
 	r := &n.x.response
 	if r.done {
 		r.logf("http: Task.%s after Answer, to %s", method, n.channel().Peer())

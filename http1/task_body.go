@@ -19,6 +19,7 @@ func (t Task) Read(p []byte) (int, error) {
 		return 0, ErrTaskOver
 	}
 	n := &t.x.native
+	n.mayServe("Read")
 	n.bodyUsed = true
 	if t.x.body == nil {
 		return 0, io.EOF
@@ -34,6 +35,7 @@ func (t Task) Body(most int) ([]byte, error) {
 		return nil, ErrTaskOver
 	}
 	n := &t.x.native
+	n.mayServe("Body")
 	n.bodyUsed = true
 	if n.content != nil || t.x.body == nil {
 		return n.content, nil
