@@ -40,6 +40,7 @@ type native struct {
 	text       []byte          // what head's spans are pieces of
 	store      []byte          // where copies of text lie; kept from request to request
 	content    []byte          // what Body has returned
+	lost       error           // what Body has returned when that has cost it some of the content
 	body       body
 	decoder    chunkedDecoder // body's, where it is chunked
 	ctx        *requestContext
@@ -124,6 +125,7 @@ func (n *native) answerAnew() {
 	r := &n.x.response
 	r.wroteHeader, r.status = true, 200
 	n.statusSet, n.bodyUsed = false, false
+	n.lost = nil
 	n.fields, n.trailers = n.fields[:0], n.trailers[:0]
 	n.special, n.preset = 0, nil
 }

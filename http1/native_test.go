@@ -310,6 +310,17 @@ var taskAnswers = []struct {
 			t.Errorf("%v", err)
 		}
 	}, strings.Repeat("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 3)},
+	{"body too large, and asked for again", post10 + chunks, func(t *testing.T, task Task) {
+		var got []string
+		for _, most := range []int{6, 100} {
+			p, err := task.Body(most)
+			got = append(got, fmt.Sprintf("%q %v", p, err))
+		}
+		var p [4]byte
+		k, err := task.Read(p[:])
+		task.AnswerString(200, "", fmt.Sprintf("%s, %d %v", strings.Join(got, ", "), k, err))
+	}, "HTTP/1.1 200 OK\r\nContent-Length: 58\r\n\r\n\"\" http: request body too large, \"0123456789\" <nil>, 0 EOF" +
+		"HTTP/1.1 200 OK\r\nContent-Length: 96\r\n\r\n\"\" http: request body too large, \"\" http: request body too large, 0 http: request body too large"},
 	{"late changes", get, func(t *testing.T, task Task) {
 		task.AnswerString(200, "", "x")
 		task.AnswerString(201, "", "y")

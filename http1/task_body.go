@@ -21,15 +21,19 @@ func (t Task) Read(p []byte) (int, error) {
 	n := &t.x.native
 	n.mayServe("Read")
 	n.bodyUsed = true
-	if t.x.body == nil {
+	switch {
+	case t.x.body == nil:
 		return 0, io.EOF
+	case n.lost != nil:
+		return 0, n.lost
 	}
 	return n.body.Read(p)
 }
 
 // Body returns all of the content that was not read yet, which may be no longer than most bytes: *http.MaxBytesError beyond
 // that. What has been received already is returned as it lies there; the rest is waited for, as by Read. It may be called
-// again, with the same result. The bytes are a view like the others.
+// again, with the same result, except that content whose length was declared and too much is still there for one that takes
+// more; of content in chunks some has been lost by then. The bytes are a view like the others.
 func (t Task) Body(most int) ([]byte, error) {
 	if t.over() {
 		return nil, ErrTaskOver
@@ -40,9 +44,15 @@ func (t Task) Body(most int) ([]byte, error) {
 	if n.content != nil || t.x.body == nil {
 		return n.content, nil
 	}
+	if n.lost != nil {
+		return nil, n.lost
+	}
 	p, err := n.body.all(most)
-	if err == nil {
+	switch {
+	case err == nil:
 		n.content = p
+	case n.length < 0: // too much is found out by reading it
+		n.lost = err
 	}
 	return p, err
 }
