@@ -321,6 +321,12 @@ var taskAnswers = []struct {
 		task.AnswerString(200, "", fmt.Sprintf("%s, %d %v", strings.Join(got, ", "), k, err))
 	}, "HTTP/1.1 200 OK\r\nContent-Length: 58\r\n\r\n\"\" http: request body too large, \"0123456789\" <nil>, 0 EOF" +
 		"HTTP/1.1 200 OK\r\nContent-Length: 96\r\n\r\n\"\" http: request body too large, \"\" http: request body too large, 0 http: request body too large"},
+	{"Answer after Write", get, func(_ *testing.T, task Task) {
+		task.AddHeader("Content-Type", "text/csv")
+		_, _ = task.WriteString("partial")
+		task.AnswerString(500, ContentTypeText, "error")
+		taskHello(task)
+	}, "HTTP/1.1 200 OK\r\nContent-Type: text/csv\r\nContent-Length: 7\r\n\r\npartial"},
 	{"late changes", get, func(t *testing.T, task Task) {
 		task.AnswerString(200, "", "x")
 		task.AnswerString(201, "", "y")

@@ -22,12 +22,12 @@ const (
 )
 
 // Answer answers the request: status, from 200 on, a Content-Type, which is left out where it is empty, and the whole content. The
-// fields that were added before go with it. Nothing can be added after it. What an answer of that status can't have, content
-// with 204 or 304, is left out.
+// fields that were added before go with it. Nothing can be added after it, and after a Write it is ignored, which is logged. What
+// an answer of that status can't have, content with 204 or 304, is left out.
 func (t Task) Answer(status int, contentType string, content []byte) {
 	n := t.use()
 	mustBeFinal(status)
-	if !n.open("Answer") {
+	if !n.unwritten("Answer") {
 		return
 	}
 	n.setStatus(status)
@@ -47,7 +47,7 @@ func (t Task) AnswerString(status int, contentType, content string) {
 // with it.
 func (t Task) AnswerPreset(p *Preset, content []byte) {
 	n := t.use()
-	if n.open("AnswerPreset") {
+	if n.unwritten("AnswerPreset") {
 		n.setPreset(p)
 		n.answer(content)
 	}
@@ -218,6 +218,19 @@ func (n *native) open(method string) bool {
 	return true
 }
 
+// unwritten says whether nothing of the answer but its head can have been made yet, and reports the call if not.
+func (n *native) unwritten(method string) bool {
+	if !n.open(method) {
+		return false
+	}
+	r := &n.x.response
+	if r.written > 0 {
+		r.logf("http: Task.%s after Write, to %s", method, n.channel().Peer())
+		return false
+	}
+	return true
+}
+
 // unanswered says whether content can still be added, and reports the call if not.
 func (n *native) unanswered(method string) bool {
 	n.mayServe(method)
@@ -300,10 +313,6 @@ func (n *native) inform(status int) {
 // answer completes the answer with all of its content.
 func (n *native) answer(content []byte) {
 	r := &n.x.response
-	if r.written > 0 {
-		r.logf("http: Task.Answer after Write, to %s", n.channel().Peer())
-		return
-	}
 	r.done = true
 	if !r.bodyAllowed() {
 		content = nil
