@@ -48,7 +48,7 @@ type native struct {
 	client     *Client // what proxies tell of the request's client; nil for nothing
 
 	fields   []byte      // of the answer: the handler's field lines
-	special  fieldSet    // which of fieldSet's are in there
+	special  fieldSet    // which of fieldSet's are in there; a Content-Type, Date or Server takes the place of preset's
 	preset   *Preset     // of the answer, or nil
 	trailers []byte      // of the answer: field lines to follow the content
 	mark     int         // where in response.out the answer begins, unless a part of it was sent

@@ -327,6 +327,42 @@ var taskAnswers = []struct {
 		task.AnswerString(500, ContentTypeText, "error")
 		taskHello(task)
 	}, "HTTP/1.1 200 OK\r\nContent-Type: text/csv\r\nContent-Length: 7\r\n\r\npartial"},
+	{"Content-Type of a field, and of Answer", get, func(_ *testing.T, task Task) {
+		task.AddHeader("A", "b")
+		task.AddHeader("content-type", "text/csv")
+		task.AddHeader("C", "d")
+		task.AnswerString(200, "a/b", "x")
+	}, "HTTP/1.1 200 OK\r\nA: b\r\nC: d\r\nContent-Type: a/b\r\nContent-Length: 1\r\n\r\nx"},
+	{"Content-Type of a field, and of AnswerPreset", get, func(_ *testing.T, task Task) {
+		task.AddHeader("Content-Type", "text/csv")
+		task.AddHeader("A", "b")
+		taskHello(task)
+	}, "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nA: b\r\nContent-Length: 13\r\n\r\nHello, World!"},
+	{"Content-Type of a preset, and of Answer", get + get10, func(_ *testing.T, task Task) {
+		task.SetPreset(NewPreset(404, "a/b", "A", "b"))
+		task.AnswerString(404, "c/d", "x")
+	}, "HTTP/1.1 404 Not Found\r\nA: b\r\nContent-Type: c/d\r\nContent-Length: 1\r\n\r\nx" +
+		"HTTP/1.0 404 Not Found\r\nA: b\r\nContent-Type: c/d\r\nContent-Length: 1\r\n\r\nx"},
+	{"Content-Type of a preset, a field, and another preset", get, func(_ *testing.T, task Task) {
+		task.SetPreset(helloPreset)
+		task.AddHeader("Content-Type", "a/b")
+		task.AddHeader("Content-Type", "c/d")
+		task.SetPreset(NewPreset(200, "e/f", "A", "b", "Content-Type", "g/h"))
+	}, "HTTP/1.1 200 OK\r\nA: b\r\nContent-Type: g/h\r\nContent-Length: 0\r\n\r\n"},
+	{"Content-Type of a preset and Answer without one", get, func(_ *testing.T, task Task) {
+		task.SetPreset(helloPreset)
+		task.AnswerString(200, "", "x")
+	}, "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 1\r\n\r\nx"},
+	{"keep-alive in the last answer", strings.Replace(get, "\r\n\r\n", "\r\nConnection: close\r\n\r\n", 1), func(_ *testing.T, task Task) {
+		task.AddHeader("Connection", "keep-alive")
+		task.AddHeader("A", "b")
+	}, "HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"},
+	{"keep-alive in the last answer, 1.0", get10, func(_ *testing.T, task Task) {
+		task.AddHeader("Connection", "keep-alive")
+	}, "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n"},
+	{"keep-alive, 1.0 kept", get10ka, func(_ *testing.T, task Task) {
+		task.AddHeader("Connection", "keep-alive")
+	}, "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n"},
 	{"late changes", get, func(t *testing.T, task Task) {
 		task.AnswerString(200, "", "x")
 		task.AnswerString(201, "", "y")
@@ -375,13 +411,20 @@ func TestTaskIdent(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		own := NewPreset(200, "", "Server", "mine", "Date", "today")
 		s := newTaskSim(t, 1, reactortest.Faults{}, simConfig{Config: Config{Ident: "w"}}, func(task Task) {
-			if string(task.Path()) == "/path" {
+			switch string(task.Path()) {
+			case "/path":
+				task.AddHeader("Date", "yesterday")
 				task.SetPreset(own)
+			case "/other":
+				task.SetPreset(own)
+				task.AddHeader("Server", "yours")
+				task.SetPreset(helloPreset)
 			}
 		}, nil)
-		got := s.roundTrip(get + with())
+		got := s.roundTrip(get + with() + strings.Replace(with(), "/", "/other", 1))
 		want := "HTTP/1.1 200 OK\r\nServer: mine\r\nDate: today\r\nContent-Length: 0\r\n\r\n" +
-			"HTTP/1.1 200 OK\r\nServer: w\r\nDate: Sat, 01 Jan 2000 00:00:00 GMT\r\nContent-Length: 0\r\n\r\n"
+			"HTTP/1.1 200 OK\r\nServer: w\r\nDate: Sat, 01 Jan 2000 00:00:00 GMT\r\nContent-Length: 0\r\n\r\n" +
+			"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nServer: yours\r\nDate: Sat, 01 Jan 2000 00:00:00 GMT\r\nContent-Length: 0\r\n\r\n"
 		if got != want {
 			t.Errorf("got  %q\nwant %q", got, want)
 		}

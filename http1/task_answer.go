@@ -32,8 +32,7 @@ func (t Task) Answer(status int, contentType string, content []byte) {
 	}
 	n.setStatus(status)
 	if contentType != "" {
-		n.special |= fieldContentType
-		n.fields = appendLine(n.fields, "Content-Type", contentType)
+		addLine(n, fieldContentType, "Content-Type", contentType)
 	}
 	n.answer(content)
 }
@@ -56,7 +55,9 @@ func (t Task) AnswerPreset(p *Preset, content []byte) {
 // AnswerPresetString is AnswerPreset with the content as a string.
 func (t Task) AnswerPresetString(p *Preset, content string) { t.AnswerPreset(p, bytesOf(content)) }
 
-// SetPreset begins the answer with p's status and fields. What SetStatus sets afterwards takes the place of the status.
+// SetPreset begins the answer with p's status and fields, in the place of an earlier one's. What SetStatus sets afterwards takes
+// the place of the status. There is one Content-Type, Date and Server field at most, and the later one counts, whether it is a
+// Preset's, was added, or is Answer's.
 func (t Task) SetPreset(p *Preset) {
 	if n := t.use(); n.open("SetPreset") {
 		n.setPreset(p)
@@ -84,7 +85,9 @@ func (t Task) SetStatus(status int) {
 
 // AddHeader adds a field line to the answer. A name that is none is left out, and line breaks in a value become spaces, so that
 // passing on what a client sent does not let it write lines of its own. What frames the answer is the server's:
-// Transfer-Encoding is left out, Content-Length is as SetContentLength, and "close" in Connection as CloseAfter.
+// Transfer-Encoding is left out, Content-Length is as SetContentLength, and "close" in Connection as CloseAfter; what else
+// Connection says is left out of the connection's last answer. A Content-Type, Date or Server field takes the place of an
+// earlier one.
 func (t Task) AddHeader(name, value string) { addHeader(t.use(), name, value) }
 
 // AddHeaderBytes is AddHeader for bytes.
@@ -265,7 +268,10 @@ func (n *native) setStatus(status int) {
 
 func (n *native) setPreset(p *Preset) {
 	n.preset = p
-	n.special |= p.special
+	if twice := n.special & p.special; twice != 0 {
+		n.fields = appendWithout(n.fields[:0], n.fields, twice)
+		n.special &^= twice
+	}
 	n.setStatus(p.status)
 }
 
@@ -290,6 +296,15 @@ func addHeader[N, V string | []byte](n *native, name N, value V) {
 			return
 		}
 	case fieldContentType, fieldDate, fieldServer: // that they are there is all that matters
+	}
+	addLine(n, special, name, value)
+}
+
+// addLine adds a field line that is special, or not. Of those that an answer has one of it takes the place of an earlier one.
+func addLine[N, V string | []byte](n *native, special fieldSet, name N, value V) {
+	const single = fieldContentType | fieldDate | fieldServer
+	if twice := n.special & special & single; twice != 0 {
+		n.fields = appendWithout(n.fields[:0], n.fields, twice)
 	}
 	n.special |= special
 	n.fields = appendLine(n.fields, name, value)
@@ -355,27 +370,33 @@ func (n *native) writeHead(p []byte) {
 		}
 	}
 
-	out := r.out
-	switch {
-	case n.preset == nil:
+	out, special := r.out, n.special
+	switch p := n.preset; {
+	case p == nil:
 		out = appendStatusLine(out, n.minor, r.status)
-	case n.preset.status == r.status && n.minor > 0:
-		out = append(out, n.preset.head...)
+	case p.status == r.status && n.minor > 0 && p.special&special == 0:
+		out = append(out, p.head...)
+		special |= p.special
 	default:
 		out = appendStatusLine(out, n.minor, r.status)
-		out = append(out, n.preset.head[n.preset.fields:]...)
+		out = appendWithout(out, p.head[p.fields:], special)
+		special |= p.special
 	}
-	out = append(out, n.fields...)
-	if toldLength && allowed && n.minor > 0 && !r.closeAfter && n.special&(fieldServer|fieldDate) == 0 && n.x.turn != nil {
+	if r.closeAfter && special&fieldConnection != 0 {
+		out = appendWithout(out, n.fields, fieldConnection)
+	} else {
+		out = append(out, n.fields...)
+	}
+	if toldLength && allowed && n.minor > 0 && !r.closeAfter && special&(fieldServer|fieldDate) == 0 && n.x.turn != nil {
 		out = append(out, ch.listener.turnDate(n.x.turn).usual...)
 		out = strconv.AppendInt(out, r.contentLength, 10)
 		r.out = append(out, "\r\n\r\n"...)
 		return
 	}
-	if n.special&fieldServer == 0 {
+	if special&fieldServer == 0 {
 		out = appendIdent(out, ch.server().config.Ident)
 	}
-	if n.special&fieldDate == 0 {
+	if special&fieldDate == 0 {
 		out = ch.listener.appendDate(out, n.x.turn)
 	}
 	switch {
@@ -389,7 +410,7 @@ func (n *native) writeHead(p []byte) {
 	switch {
 	case r.closeAfter && n.minor > 0:
 		out = append(out, "Connection: close\r\n"...)
-	case kept10 && !r.closeAfter:
+	case kept10 && !r.closeAfter && special&fieldConnection == 0:
 		out = append(out, "Connection: keep-alive\r\n"...)
 	}
 	r.out = append(out, "\r\n"...)

@@ -3,6 +3,7 @@
 package http1
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 
@@ -20,7 +21,8 @@ type Preset struct {
 
 // NewPreset returns the Preset for a status, a Content-Type, which is left out where it is empty, and more fields, given as names
 // and values in turn. It panics where these are none, or such as the server must set for each answer by itself:
-// Connection, Content-Length and Transfer-Encoding. A Date or Server field takes the place of the server's own.
+// Connection, Content-Length and Transfer-Encoding. A Date or Server field takes the place of the server's own, and another
+// Content-Type that of contentType.
 func NewPreset(status int, contentType string, namesAndValues ...string) *Preset {
 	mustBeFinal(status)
 	if len(namesAndValues)%2 != 0 {
@@ -39,6 +41,9 @@ func NewPreset(status int, contentType string, namesAndValues ...string) *Preset
 			panic("waitress: NewPreset: the server sets " + name)
 		case !httpparse.ValidFieldName(name) || !httpparse.ValidFieldValue(value):
 			panic(fmt.Sprintf("waitress: NewPreset: %q: %q is no field", name, value))
+		}
+		if twice := p.special & special; twice != 0 {
+			p.head = appendWithout(p.head[:p.fields], p.head[p.fields:], twice)
 		}
 		p.special |= special
 		p.head = appendLine(p.head, name, value)
@@ -83,6 +88,20 @@ func specialField[S string | []byte](name S) fieldSet {
 	}
 	return 0
 }
+
+// appendWithout appends field lines but for those of drop. p may be where lines begin.
+func appendWithout(p, lines []byte, drop fieldSet) []byte {
+	for len(lines) > 0 {
+		end := bytes.IndexByte(lines, '\n') + 1
+		if name, _, _ := bytes.Cut(lines[:end], colon); specialField(name)&drop == 0 {
+			p = append(p, lines[:end]...)
+		}
+		lines = lines[end:]
+	}
+	return p
+}
+
+var colon = []byte{':'}
 
 // appendLine is appendField for one value: the value without the whitespace around it, and with line breaks made spaces.
 func appendLine[N, V string | []byte](p []byte, name N, value V) []byte {
