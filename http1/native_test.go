@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,6 +24,7 @@ import (
 	"github.com/waitress-go/waitress/dispatch"
 	"github.com/waitress-go/waitress/httpparse"
 	"github.com/waitress-go/waitress/internal/invariant"
+	"github.com/waitress-go/waitress/reactor"
 	"github.com/waitress-go/waitress/reactor/reactortest"
 )
 
@@ -501,6 +504,54 @@ func TestTaskSendFile(t *testing.T) {
 	})
 }
 
+// TestTaskSendFileFails: a piece that is not there leaves the answer as it was, large or small, so that something else can be
+// answered.
+func TestTaskSendFileFails(t *testing.T) {
+	files := newTree(t, 100, 100000)
+	for _, tt := range []struct {
+		name           string
+		open           func() (*os.File, error)
+		offset, length int64
+		want           error // nil: any
+	}{
+		{"small, too short", func() (*os.File, error) { return files.open(100), nil }, 50, 51, io.ErrUnexpectedEOF},
+		{"small, beyond the end", func() (*os.File, error) { return files.open(100), nil }, 200, 1, io.ErrUnexpectedEOF},
+		{"small, before the beginning", func() (*os.File, error) { return files.open(100), nil }, -1, 1, nil},
+		{"small, of a directory", func() (*os.File, error) { return os.Open(string(files)) }, 0, 1, nil},
+		{"too short", func() (*os.File, error) { return files.open(100000), nil }, 1, 100000, io.ErrUnexpectedEOF},
+		{"beyond the end", func() (*os.File, error) { return files.open(100), nil }, math.MaxInt64, math.MaxInt64, io.ErrUnexpectedEOF},
+		{"before the beginning", func() (*os.File, error) { return files.open(100000), nil }, -1, 100000, nil},
+		{"of a directory", func() (*os.File, error) { return os.Open(string(files)) }, 0, 100000, nil},
+		{"closed", func() (*os.File, error) {
+			f := files.open(100000)
+			return f, f.Close()
+		}, 0, 100000, os.ErrClosed},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, dup := range []func(syscall.Conn) (reactor.File, error){nil, reopen} {
+				inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+					s := newTaskSim(t, 1, reactortest.Faults{}, simConfig{policy: p, Config: Config{DupFile: dup}}, func(task Task) {
+						f, err := tt.open()
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						defer f.Close()
+						if err := task.SendFile(f, tt.offset, tt.length); err == nil || tt.want != nil && !errors.Is(err, tt.want) {
+							t.Errorf("SendFile: %v", err)
+						}
+						task.AnswerString(404, "", "none")
+					}, nil)
+					got := dateLineRE.ReplaceAllString(s.roundTrip(get+head), "")
+					if want := "HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\n"; got != want+"none"+want {
+						t.Errorf("got %q", got)
+					}
+				})
+			}
+		})
+	}
+}
+
 // mixed answers with what the request was: by itself, or, where the path says so, by declining it.
 func mixed(t Task) {
 	if bytes.HasPrefix(t.Path(), []byte("/http")) {
@@ -744,6 +795,7 @@ func TestTaskPanics(t *testing.T) {
 			t.Decline()
 		}, ""},
 		{"bad status", func(t Task) { t.SetStatus(101) }, ""},
+		{"negative length of a file", func(t Task) { _ = t.SendFile(nil, 0, -1) }, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inBubbles(t, func(t *testing.T, p dispatch.Policy) {

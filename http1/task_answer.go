@@ -3,7 +3,9 @@
 package http1
 
 import (
+	"errors"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"strconv"
@@ -156,9 +158,10 @@ func (t Task) AddTrailer(name, value string) {
 }
 
 // SendFile sends length bytes of f from offset on as the content, or the next piece of it. Where the answer has no length yet,
-// this is it. A large piece is counted as written at once and sent by the loop from the file, which the caller may close
-// meanwhile; when the file turns out to be shorter by then, the connection ends there. A small one, or one that goes out in
-// chunks, is read and written: io.ErrUnexpectedEOF where there is less of it.
+// this is it. Where f has less than that, or can't be read, it returns an error and nothing has been sent, so that something else can
+// be answered: io.ErrUnexpectedEOF where there is less. A large piece is counted as written at once and sent by the loop from
+// the file, which the caller may close meanwhile; when the file turns out to be shorter by then, the connection ends
+// there. A small one, or one that goes out in chunks, is read and written. It panics if length is negative.
 func (t Task) SendFile(f *os.File, offset, length int64) error {
 	if t.over() {
 		return ErrTaskOver
@@ -167,25 +170,65 @@ func (t Task) SendFile(f *os.File, offset, length int64) error {
 	if !n.unanswered("SendFile") {
 		return http.ErrContentLength
 	}
-	if !r.sentHead && r.written == 0 && r.contentLength < 0 && len(n.trailers) == 0 {
-		r.contentLength = length
+	if length < 0 {
+		panic("waitress: Task.SendFile: negative length")
 	}
 	if !r.bodyAllowed() {
 		return http.ErrBodyNotAllowed
 	}
-	if r.isHead {
-		// Nothing of it is sent, so nothing has to be read.
+	var small []byte // all of it
+	if length <= smallFile && !r.isHead {
+		p := reactor.GetBuffer(smallFile)
+		defer reactor.PutBuffer(p)
+		small = p[:length]
+		if _, err := f.ReadAt(small, offset); err != nil {
+			return unexpected(err)
+		}
+	} else if err := hasPiece(f, offset, length); err != nil {
+		return err
+	}
+	if !r.sentHead && r.written == 0 && r.contentLength < 0 && len(n.trailers) == 0 {
+		r.contentLength = length
+	}
+	switch {
+	case r.isHead: // nothing of it is sent
 		if r.written += length; r.contentLength >= 0 && r.written > r.contentLength {
 			return http.ErrContentLength
 		}
 		return nil
-	}
-	if length > smallFile && n.channel().server().config.DupFile != nil {
+	case length <= smallFile:
+		_, err := r.write(small)
+		return err
+	case n.channel().server().config.DupFile != nil:
 		if sent, err := r.writeFile(f, offset, length); sent || err != nil {
 			return err
 		}
 	}
 	return r.copyFile(f, offset, length)
+}
+
+// hasPiece returns why there are no length bytes of f from offset on to be read, if that is known.
+func hasPiece(f *os.File, offset, length int64) error {
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return err
+	case offset < 0:
+		return &fs.PathError{Op: "read", Path: f.Name(), Err: fs.ErrInvalid}
+	case info.IsDir():
+		return &fs.PathError{Op: "read", Path: f.Name(), Err: errors.New("is a directory")}
+	case info.Mode().IsRegular() && info.Size()-offset < length:
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+
+// unexpected is err of a read that was to be of a certain length.
+func unexpected(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 // copyFile reads and writes.
@@ -198,11 +241,8 @@ func (r *response) copyFile(f *os.File, offset, length int64) error {
 			return err
 		}
 		offset, length = offset+int64(k), length-int64(k)
-		switch {
-		case err == io.EOF && length > 0:
-			return io.ErrUnexpectedEOF
-		case err != nil && err != io.EOF:
-			return err
+		if err != nil && length > 0 {
+			return unexpected(err)
 		}
 	}
 	return nil
