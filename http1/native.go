@@ -24,7 +24,7 @@ type native struct {
 	on         bool            // the request is the TaskHandler's
 	declined   bool            // Decline was called; on until the http.Handler's request is made
 	resumed    bool            // the request was suspended before
-	forgotten  bool            // and its head was given up then
+	forgotten  bool            // and its head and content were given up then
 	statusSet  bool            // the handler has chosen a status
 	bodyUsed   bool            // the handler has read of the body, or asked for all of it
 	textKept   bool            // text is a copy, and not a piece of the channel's input

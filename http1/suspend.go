@@ -50,7 +50,7 @@ type Suspension struct {
 	minor      uint8
 	keepAlive  bool
 	wantsClose bool
-	forgotten  bool            // nobody may ask for the head any more
+	forgotten  bool            // nobody may ask for the head and the content any more
 	asked      bool            // Body has returned something
 	headSize   uint32          // how much of memory is what head was parsed from; the rest is what Body has returned
 	start      int64           // native's, in Unix nanoseconds, or 0
@@ -118,8 +118,9 @@ func (s *Suspension) Resume(f func(Task)) bool {
 	return true
 }
 
-// Forget says that the function that resumes the request needs nothing of it but to answer: the copy of its head is spared. It
-// has to be called before ServeTask returns. Where each request is to be logged it is not spared.
+// Forget says that the function that resumes the request needs nothing of it but to answer: the copy of its head is spared, and of
+// what Body has returned. What would have to look there panics then. It has to be called before ServeTask returns. Where
+// each request is to be logged it is not spared.
 func (s *Suspension) Forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -310,6 +311,7 @@ func (ch *channel) park(t *reactor.Turn) want {
 	s.mu.Lock()
 	forget := s.forget
 	s.mu.Unlock()
+	n.forgotten = n.forgotten || forget
 	left := x.body.remains()
 	s.kind = x.kind
 	s.whole = left == nothingLeft || n.body.decoder == nil && n.body.left <= int64(len(ch.in)-ch.at)
@@ -321,7 +323,7 @@ func (ch *channel) park(t *reactor.Turn) want {
 		r.give()
 	} else {
 		s.method, s.minor, s.keepAlive, s.wantsClose = n.method, n.minor, n.keepAlive, n.wantsClose
-		s.forgotten = forget || n.forgotten
+		s.forgotten = n.forgotten
 		s.start, s.client = n.start, n.client
 		if !s.forgotten || ch.server().config.Served != nil {
 			s.keep(n)

@@ -201,25 +201,51 @@ func TestSuspendEarly(t *testing.T) {
 
 // TestSuspendForget: a request that is to be forgotten can be answered, and no more.
 func TestSuspendForget(t *testing.T) {
-	inBubbles(t, func(t *testing.T, p dispatch.Policy) {
-		s := newTaskSim(t, 1, reactortest.Faults{}, simConfig{policy: p}, func(task Task) {
-			parked := task.Suspend()
-			parked.Forget()
-			parked.Resume(func(task Task) {
-				defer func() {
-					if recover() == nil {
-						t.Error("there is a path")
-					}
-					task.AnswerString(200, "", task.Method().String())
-				}()
-				task.Path()
-			})
-		}, nil)
-		got := dateLineRE.ReplaceAllString(s.roundTrip(head+get10), "")
-		if want := "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nHTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nGET"; got != want {
-			t.Errorf("got %q", got)
+	for _, raw := range []string{get, post10} {
+		for _, told := range []func(Report){nil, func(Report) {}} { // who is told of the head needs it
+			for _, read := range []bool{false, true} {
+				inBubbles(t, func(t *testing.T, p dispatch.Policy) { testSuspendForget(t, p, raw, read, told) })
+			}
 		}
-	})
+	}
+}
+
+func testSuspendForget(t *testing.T, p dispatch.Policy, raw string, read bool, told func(Report)) {
+	s := newTaskSim(t, 1, reactortest.Faults{}, simConfig{policy: p, Config: Config{Served: told}}, func(task Task) {
+		if read {
+			if _, err := task.Body(10); err != nil {
+				t.Error(err)
+			}
+		}
+		parked := task.Suspend()
+		parked.Forget()
+		parked.Resume(func(task Task) {
+			for i, f := range []func(){
+				func() { task.Path() },
+				func() { task.Header("Host") },
+				func() { task.ContentLength() },
+				func() { _, _ = task.Body(10) },
+				func() { _, _ = task.Read(make([]byte, 1)) },
+				func() { task.Trailer("A") },
+			} {
+				func() {
+					defer func() {
+						if recover() == nil {
+							t.Errorf("%d: it was not forgotten", i)
+						}
+					}()
+					f()
+				}()
+			}
+			task.AnswerString(200, "", task.Method().String())
+		})
+	}, nil)
+	got := dateLineRE.ReplaceAllString(s.roundTrip(raw+head+get10), "")
+	method, _, _ := strings.Cut(raw, " ")
+	if want := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(method), method) +
+		"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nHTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nGET"; got != want {
+		t.Errorf("got %q", got)
+	}
 }
 
 // TestSuspendBody: the body of a request can be read before and after it was suspended.

@@ -20,6 +20,7 @@ func (t Task) Read(p []byte) (int, error) {
 	}
 	n := &t.x.native
 	n.mayServe("Read")
+	n.view()
 	n.bodyUsed = true
 	switch {
 	case t.x.body == nil:
@@ -40,6 +41,7 @@ func (t Task) Body(most int) ([]byte, error) {
 	}
 	n := &t.x.native
 	n.mayServe("Body")
+	n.view()
 	n.bodyUsed = true
 	if n.content != nil || t.x.body == nil {
 		return n.content, nil
@@ -61,6 +63,7 @@ func (t Task) Body(most int) ([]byte, error) {
 // where there is none. There is one when Read has returned io.EOF, or Body has returned.
 func (t Task) Trailer(name string) []byte {
 	n := t.use()
+	n.view()
 	if n.body.decoder == nil || t.x.body == nil || n.body.err != io.EOF {
 		return nil
 	}

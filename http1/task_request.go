@@ -153,7 +153,11 @@ func (t Task) KeepAlive() bool {
 
 // ContentLength returns the length of the request's content in bytes: 0 where there is none, and -1 where it is not known
 // before the end.
-func (t Task) ContentLength() int64 { return t.use().length }
+func (t Task) ContentLength() int64 {
+	n := t.use()
+	n.view()
+	return n.length
+}
 
 // Known returns the value of the first field of a well-known name, and nil where there is none; an empty value is not nil.
 // Framing is no concern of the handler: the fields that it is taken from are there as they came.
