@@ -372,10 +372,17 @@ var taskAnswers = []struct {
 		task.AddHeader("A", "b")
 		task.SetStatus(500)
 		task.CloseAfter()
-		if _, err := task.WriteString("z"); err == nil {
-			t.Error("a Write after Answer did not fail")
+		for _, err := range []error{writeError(task), task.SendFile(nil, 0, 1)} {
+			if !errors.Is(err, errComplete) {
+				t.Errorf("after Answer: %v", err)
+			}
 		}
 	}, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx"},
+}
+
+func writeError(task Task) error {
+	_, err := task.WriteString("z")
+	return err
 }
 
 // TestTaskAnswers: what leaves, byte for byte, under both policies.
@@ -794,6 +801,14 @@ func TestTaskPanics(t *testing.T) {
 			_, _ = t.WriteString("abc")
 			t.Decline()
 		}, ""},
+		{"Decline after CloseAfter", func(t Task) {
+			t.CloseAfter()
+			t.Decline()
+		}, ""},
+		{"Decline after an interim answer", func(t Task) {
+			t.SetStatus(103)
+			t.Decline()
+		}, "HTTP/1.1 103 Early Hints\r\n\r\n"},
 		{"bad status", func(t Task) { t.SetStatus(101) }, ""},
 		{"negative length of a file", func(t Task) { _ = t.SendFile(nil, 0, -1) }, ""},
 	} {

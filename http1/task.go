@@ -49,6 +49,8 @@ type Task struct {
 var (
 	// ErrTaskOver: the Task was used after its handler returned, or declined or suspended the request.
 	ErrTaskOver = errors.New("waitress: Task used after its handler has returned, declined or suspended it")
+
+	errComplete = errors.New("waitress: Task written to after Answer, which has given all of the content")
 )
 
 // over says whether t is no longer its request's. Any goroutine.
@@ -63,8 +65,8 @@ func (t Task) use() *native {
 }
 
 // Decline leaves the request to the Server's http.Handler, which gets it as if there were no TaskHandler when ServeTask has
-// returned. It panics if the body was read from, the answer begun - a status, a field or a byte was set or written - or the request
-// suspended before.
+// returned. It panics if the body was read from, the answer begun - a status, also one from 100 to 199, a field or a byte was set or
+// written - or the request suspended before.
 func (t Task) Decline() {
 	n := t.use()
 	n.mayServe("Decline")

@@ -78,6 +78,7 @@ func (t Task) SetStatus(status int) {
 		panic("waitress: Task.SetStatus: no status of an answer: " + strconv.Itoa(status))
 	}
 	if status < http.StatusOK {
+		n.statusSet = true
 		n.inform(status)
 		return
 	}
@@ -122,13 +123,14 @@ func (t Task) CloseAfter() {
 
 // Write adds to the content. Up to 2 KiB are kept until the handler returns, and go out with their length and the head; what is
 // longer goes out in chunks, or for an HTTP/1.0 client up to the end of the connection, unless SetContentLength was called.
-// It waits when the client has too much to read already (Server.OutbufHighWatermark). p is the caller's again afterwards.
+// It waits when the client has too much to read already (Server.OutbufHighWatermark). p is the caller's again afterwards. After
+// Answer it returns an error.
 func (t Task) Write(p []byte) (int, error) {
 	if t.over() {
 		return 0, ErrTaskOver
 	}
 	if !t.x.native.unanswered("Write") {
-		return 0, http.ErrContentLength
+		return 0, errComplete
 	}
 	return t.x.response.write(p)
 }
@@ -168,7 +170,7 @@ func (t Task) SendFile(f *os.File, offset, length int64) error {
 	}
 	n, r := &t.x.native, &t.x.response
 	if !n.unanswered("SendFile") {
-		return http.ErrContentLength
+		return errComplete
 	}
 	if length < 0 {
 		panic("waitress: Task.SendFile: negative length")
