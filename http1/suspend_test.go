@@ -430,6 +430,27 @@ func TestSuspendNoShutdown(t *testing.T) {
 	})
 }
 
+// TestSuspendShutdownBegun: OnShutdown's function runs at once where the shutdown has begun, unless the suspension is over.
+func TestSuspendShutdownBegun(t *testing.T) {
+	inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+		var parked *Suspension
+		s := newTaskSim(t, 1, reactortest.Faults{}, simConfig{policy: p}, func(task Task) { parked = task.Suspend() }, nil)
+		c, tap := s.send(get)
+		defer c.Close()
+		synctest.Wait()
+		s.server.Drain()
+		s.reactor.CloseIdle()
+		synctest.Wait()
+		parked.OnShutdown(func() { parked.Resume(taskHello) })
+		synctest.Wait()
+		if got, _ := tap.soFar(); !strings.HasSuffix(got, "Hello, World!") {
+			t.Errorf("got %q", got)
+		}
+		parked.OnShutdown(func() { t.Error("told of the shutdown when it was over") })
+		synctest.Wait()
+	})
+}
+
 // TestSuspendToldLate: the loop may find a connection parked, and come to tell that when somebody has gone on with it already. It
 // must leave the connection alone then.
 func TestSuspendToldLate(t *testing.T) {
