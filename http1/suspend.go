@@ -25,6 +25,10 @@ import (
 // Until then the connection belongs to the request. What the client sends behind it stays in the kernel, and Shutdown waits for
 // it as for any request that has started; OnShutdown's function is told, so that it can be resumed early.
 //
+// While anything that the client has sent is unread, of the request's content or behind it, the end of its stream says only that
+// it sends no more, and is not taken for its going. A client can make a request wait for ever by that, whoever it waits
+// for: use SuspendFor where there is no other end. A reset is noticed.
+//
 // All methods may be called by any goroutine, at any time; when the Suspension is over they do nothing and say so. It may be
 // kept: it is not recycled, and lets go of the connection when it is over.
 type Suspension struct {
@@ -129,7 +133,8 @@ func (s *Suspension) Forget() {
 
 // OnGone makes f run on a goroutine of the Server's when the client has gone, or the Server was closed, and the Suspension is
 // over by that. A client that only closes its sending side has gone too, as for a request's context; it can't be told from
-// one that closed the connection. At most one f, the last one; where the Suspension is over already, none.
+// one that closed the connection. While anything that it sent is unread it is not noticed that it closed: use SuspendFor. At most
+// one f, the last one; where the Suspension is over already, none.
 func (s *Suspension) OnGone(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -154,8 +159,8 @@ func (s *Suspension) Over() bool {
 	return s.state == suspensionOver || s.run != nil
 }
 
-// Context returns the context of the request: it is cancelled when the client has gone, or the Server was closed, and when the
-// request has been answered. It is made when it is asked for.
+// Context returns the context of the request: it is cancelled when the client has gone, as OnGone's function is told, or the Server
+// was closed, and when the request has been answered. It is made when it is asked for.
 func (s *Suspension) Context() context.Context {
 	s.mu.Lock()
 	defer s.mu.Unlock()

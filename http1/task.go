@@ -78,7 +78,8 @@ func (t Task) Decline() {
 }
 
 // Context returns a context that is cancelled when the client goes away, when the Server is closed, and when the request
-// has been answered. It is made when it is asked for, which allocates; Gone asks without.
+// has been answered. It is made when it is asked for, which allocates; Gone asks without. That the client closed the connection
+// is not noticed while anything that it sent is unread: a request that waits without a goroutine uses SuspendFor.
 func (t Task) Context() context.Context {
 	n := t.use()
 	if n.ctx == nil {
