@@ -147,9 +147,7 @@ func TestServeSignals(t *testing.T) {
 			if err := sendSignal(p.Process, s); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := quiet.ReadByte(); err == nil {
-				t.Error("the idle connection was not closed")
-			}
+			mustBeClosed(t, "the idle connection", quiet)
 			if _, err := io.WriteString(p.stdin, "\n"); err != nil {
 				t.Fatal(err)
 			}
