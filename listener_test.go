@@ -333,12 +333,14 @@ func TestListenerReset(t *testing.T) {
 func TestListenerOptions(t *testing.T) {
 	l := listenOn(t, "tcp", "127.0.0.1:0")
 	early := dialTo(t, "tcp", l.Addr().String())
+	second := dialTo(t, "tcp", l.Addr().String())
 	ln := newTestListener(t, l)
 	for _, test := range []struct {
 		name string
 		conn net.Conn
 	}{
 		{"established before", early},
+		{"established before, behind another", second},
 		{"established after", dialTo(t, "tcp", l.Addr().String())},
 	} {
 		checkOptions(t, test.name, acceptOn(t, ln).FD)

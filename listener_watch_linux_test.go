@@ -94,6 +94,9 @@ func TestListenerWatched(t *testing.T) {
 
 // TestListenerWatchedOwner closes the net.Listener that is watched: that is noticed when nothing has come for a while.
 func TestListenerWatchedOwner(t *testing.T) {
+	if acceptQuiet != 250*time.Millisecond {
+		t.Errorf("%v is not what Serve says", acceptQuiet)
+	}
 	l, from := watchListener(t, "tcp", "127.0.0.1:0", time.Millisecond)
 	addr := from.Addr().String()
 	dialTo(t, "tcp", addr)

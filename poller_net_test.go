@@ -9,6 +9,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/waitress-go/waitress/reactor"
@@ -285,6 +286,50 @@ func TestNetCloseWrite(t *testing.T) {
 	if err := r.x.Close(r.fd); err != nil {
 		t.Error(err)
 	}
+}
+
+// sizedReads tells how large the buffer of each Read is.
+type sizedReads struct {
+	net.Conn
+	sizes chan int
+}
+
+func (c sizedReads) Read(p []byte) (int, error) {
+	c.sizes <- len(p)
+	return c.Conn.Read(p)
+}
+
+// TestNetInput: the buffer of the reader grows while it is filled, and is small again for a connection that is idle.
+func TestNetInput(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sizes := make(chan int, 10)
+		r := newNetRig(t, func(c net.Conn) net.Conn { return sizedReads{c, sizes} })
+		for i, test := range []struct{ size, read int }{
+			{netInput, netInput},
+			{4 * netInput, 4 * netInput},
+			{netMaxInput, netMaxInput},
+			{netMaxInput, 1},
+			{netInput, 1},
+			{netInput, netInput},
+			{4 * netInput, 1},
+			{netInput, 1},
+		} {
+			if size := <-sizes; size != test.size {
+				t.Errorf("Read %d has %d bytes, want %d", i, size, test.size)
+			}
+			if _, err := r.peer.Write(make([]byte, test.read)); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if n, err := r.x.Read(r.fd, make([]byte, netMaxInput)); n != test.read || err != nil {
+				t.Fatalf("read: %d, %v", n, err)
+			}
+		}
+		if err := r.x.Close(r.fd); err != nil {
+			t.Error(err)
+		}
+		_ = r.peer.Close()
+	})
 }
 
 // emptyReads returns nothing, and no error, from each Read.

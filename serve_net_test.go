@@ -489,6 +489,113 @@ func TestServeNetStuck(t *testing.T) {
 	})
 }
 
+// TestServeNetCut: Close ends at once what is stuck in a Write, whether its handler still runs or the connection lasts only for
+// what is left of its answer.
+func TestServeNetCut(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		size  int // of the answer
+		conns int // that the Server counts
+	}{
+		{"in a handler", 1 << 20, 1},
+		{"behind its answer", 10, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newMemListener()
+				s := &Server{OutbufHighWatermark: 64 << 10, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					_, _ = w.Write(make([]byte, test.size))
+				})}
+				served := make(chan error, 1)
+				go func() { served <- s.Serve(l) }()
+				client, server := net.Pipe()
+				c := &stuckConn{Conn: server, writing: make(chan struct{}, 10), closed: make(chan struct{})}
+				if err := l.offer(c); err != nil {
+					t.Fatal(err)
+				}
+				send(t, client, "GET / HTTP/1.0\r\n\r\n")
+				time.Sleep(netCloseTimeout / 2) // in the bubble
+				if n := s.conns(); n != test.conns {
+					t.Errorf("%d connections", n)
+				}
+				start := time.Now()
+				if err := s.Close(); err != nil {
+					t.Error("Close:", err)
+				}
+				<-c.closed
+				if d := time.Since(start); d != 0 {
+					t.Errorf("closed after %v", d)
+				}
+				_ = client.Close()
+				<-served
+			})
+		})
+	}
+}
+
+// TestServeNetDelivers: Shutdown waits for what a connection that has ended has yet to deliver.
+func TestServeNetDelivers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newMemListener()
+		s := &Server{Handler: http.HandlerFunc(hello)}
+		served := make(chan error, 1)
+		go func() { served <- s.Serve(l) }()
+		c, err := l.dial(t.Context(), "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		send(t, c, "GET / HTTP/1.0\r\n\r\n")
+		time.Sleep(netCloseTimeout / 2) // in the bubble
+		if n := s.conns(); n != 0 {
+			t.Errorf("%d connections", n)
+		}
+		down := make(chan error, 1)
+		go func() { down <- s.Shutdown(t.Context()) }()
+		synctest.Wait()
+		if len(down) > 0 {
+			t.Error("Shutdown did not wait")
+		}
+		if _, body := answer(t, bufio.NewReader(c)); body != "Hello, World!" {
+			t.Errorf("got %q", body)
+		}
+		if err := <-down; err != nil {
+			t.Error("Shutdown:", err)
+		}
+		<-served
+	})
+}
+
+// TestServeNetGreets: Shutdown waits for a connection that was accepted before it, and whose peer is not known yet.
+func TestServeNetGreets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newMemListener()
+		s := &Server{Handler: http.HandlerFunc(hello)}
+		served := make(chan error, 1)
+		go func() { served <- s.Serve(l) }()
+		client, server := net.Pipe()
+		if err := l.offer(&lateAddrConn{Conn: server}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		down := make(chan error, 1)
+		go func() { down <- s.Shutdown(t.Context()) }()
+		synctest.Wait()
+		if len(down) > 0 {
+			t.Error("Shutdown did not wait")
+		}
+		send(t, client, "!")
+		send(t, client, get)
+		if resp, body := answer(t, bufio.NewReader(client)); body != "Hello, World!" || !resp.Close {
+			t.Errorf("got %q, close %v", body, resp.Close)
+		}
+		_ = client.Close()
+		if err := <-down; err != nil {
+			t.Error("Shutdown:", err)
+		}
+		<-served
+	})
+}
+
 // TestServeNetIdle: the idle timeout passes on a bubble's own clock, and not before.
 func TestServeNetIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/zap"
@@ -230,6 +231,40 @@ func TestAccessLogClose(t *testing.T) {
 	if lines := out.lines(); !strings.HasPrefix(lines[0], `{"time":"`) {
 		t.Errorf("%q", lines)
 	}
+}
+
+// TestAccessLogStays: Close writes the line of a handler that ends during it, though another never does.
+func TestAccessLogStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out, l, release := new(lineBuffer), newMemListener(), make(chan struct{})
+		s := &Server{AccessLog: out, AccessLogFormat: "json", Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			<-r.Context().Done()
+			if r.URL.Path == "/stays" {
+				<-release
+				return
+			}
+			time.Sleep(closeWait / 2) // in the bubble: without Close its line would wait until after it
+		})}
+		served := make(chan error, 1)
+		go func() { served <- s.Serve(l) }()
+		for _, path := range []string{"/ends", "/stays"} {
+			c, err := dialMemory(l)
+			if err != nil {
+				t.Fatal(err)
+			}
+			send(t, c, "GET "+path+" HTTP/1.1\r\nHost: x\r\n\r\n")
+			defer func() { _ = c.Close() }()
+		}
+		synctest.Wait()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if lines := out.lines(); len(lines) != 1 || !strings.Contains(lines[0], `"/ends"`) {
+			t.Errorf("%q", lines)
+		}
+		close(release)
+		<-served
+	})
 }
 
 // TestSlowRequest: what takes long is told.
