@@ -11,8 +11,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -273,6 +275,59 @@ func TestLogFlush(t *testing.T) {
 		l.add([]byte("x\n"))
 		want("after Close", 7, 5)
 	})
+}
+
+// A stuckWriter is an output whose Writes wait until it is released.
+type stuckWriter struct {
+	lockedBuffer
+	writing chan struct{} // gets a token from each Write
+	release chan struct{}
+}
+
+func (w *stuckWriter) Write(p []byte) (int, error) {
+	w.writing <- struct{}{}
+	<-w.release
+	return w.lockedBuffer.Write(p)
+}
+
+func (l *Log) pending() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.buf)
+}
+
+// TestLogBounds: an output that is stuck is waited for when maxPending waits for it, and not before; no line is lost.
+func TestLogBounds(t *testing.T) {
+	const size, lines = 1 << 10, maxPending >> 10
+	out := &stuckWriter{writing: make(chan struct{}, 10), release: make(chan struct{})}
+	l := NewLog(out, nil)
+	var others sync.WaitGroup
+	others.Go(func() { l.add(append(bytes.Repeat([]byte("x"), flushSize), '\n')) })
+	<-out.writing
+	line := append(bytes.Repeat([]byte("y"), size-1), '\n')
+	for range lines - 1 {
+		l.add(line)
+	}
+	var returned atomic.Bool
+	others.Go(func() {
+		for l.pending() < maxPending {
+			runtime.Gosched()
+		}
+		for range 1000 { // time enough for what does not wait
+			runtime.Gosched()
+		}
+		if returned.Load() {
+			t.Error("the last line did not wait")
+		}
+		close(out.release)
+	})
+	l.add(line)
+	returned.Store(true)
+	if n, _ := out.state(); n != 1+lines {
+		t.Errorf("%d lines were written, want %d", n, 1+lines)
+	}
+	others.Wait()
+	l.Close()
 }
 
 // TestLogFails: that lines are lost is told, and later ones are not.

@@ -153,6 +153,42 @@ func TestOneReportTwoOwners(t *testing.T) {
 	}
 }
 
+func (s *nullSockets) SendFile(_ FD, _ File, _ int64, n int) (int, error) { return n / 2, nil }
+
+// A nullFile is a File of which nobody reads.
+type nullFile struct{ File }
+
+func (nullFile) Close() error { return nil }
+
+// TestFileBytes: a turn has less for files by what was sent of files, and by nothing else: neither by other output nor by what
+// the socket has not taken.
+func TestFileBytes(t *testing.T) {
+	a, turn := newStill(&nullSockets{short: true})
+	for range 2 * fileTurn / filePiece {
+		if err := a.Write(turn, make([]byte, 100)); err != nil || !a.Blocked() {
+			t.Fatalf("blocked: %v, %v", a.Blocked(), err)
+		}
+		a.ready(turn, Writable)
+	}
+	if turn.fileBytes != fileTurn || a.Blocked() {
+		t.Errorf("%d bytes are left of %d, blocked: %v", turn.fileBytes, fileTurn, a.Blocked())
+	}
+	if err := a.WriteFile(turn, nullFile{}, 0, fileTurn); err != nil || !a.Blocked() {
+		t.Fatalf("blocked: %v, %v", a.Blocked(), err)
+	}
+	for left := fileTurn; left > filePiece; {
+		a.ready(turn, Writable)
+		left -= filePiece / 2
+		if turn.fileBytes != left {
+			t.Fatalf("%d bytes are left, want %d", turn.fileBytes, left)
+		}
+	}
+	turn.fileBytes = 1000 // less than a piece
+	if a.ready(turn, Writable); turn.fileBytes != 500 {
+		t.Errorf("%d bytes are left of 1000", turn.fileBytes)
+	}
+}
+
 // TestPlacementLong: a counter that has gone round half is no negative number, also where an int has 32 bits.
 func TestPlacementLong(t *testing.T) {
 	r := &Reactor{loops: []*Loop{{}, {}, {}}}

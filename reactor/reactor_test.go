@@ -166,6 +166,7 @@ func TestOpening(t *testing.T) {
 		{"Abort", func(m *sim, _ *channel) { m.reactor.Abort() }, true},
 		{"Cut", func(_ *sim, c *channel) { c.Cut() }, true},
 		{"Draining", func(m *sim, _ *channel) { m.reactor.CloseIdle() }, false},
+		{"Drain", func(m *sim, _ *channel) { go func() { _ = m.reactor.Drain(m.t.Context()) }() }, true},
 		{"deadline", func(_ *sim, c *channel) { c.SetReadDeadline(time.Unix(1, 0)) }, true},
 		{"none", func(_ *sim, _ *channel) {}, false},
 	} {
