@@ -53,7 +53,7 @@ ADDR       ?= 127.0.0.1:18080
 .PHONY: help test race test-kqsim test-fallback test-qemu test-windows lint shape crossvet crossvet-others cross fuzz bench conformance perf-gate ci
 
 help: ## print this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
 
 .PHONY: generate
 generate: ## write what is made of the comments of Server's fields

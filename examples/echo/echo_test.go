@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -131,8 +132,16 @@ func readLog(t *testing.T, s *httptest.Server, peer string) []seen {
 	return decode[[]seen](t, text)
 }
 
+// len returns how many requests are in the log.
+func (l *requestLog) len() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.requests)
+}
+
 func TestLog(t *testing.T) {
-	s := serve(t, newEcho())
+	app := newEcho()
+	s := serve(t, app)
 	c, other := dial(t, s), dial(t, s)
 	ask(t, c, "GET", "GET /1 HTTP/1.1\r\nHost: h\r\n\r\n")
 	ask(t, other, "GET", "GET /other HTTP/1.1\r\nHost: h\r\n\r\n")
@@ -141,7 +150,11 @@ func TestLog(t *testing.T) {
 	if _, err := io.WriteString(c, "POST /3 HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\no"); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(50 * time.Millisecond)
+	for began := time.Now(); app.log.len() < 4; runtime.Gosched() {
+		if time.Since(began) > 10*time.Second {
+			t.Fatal("the third request is not in the log")
+		}
+	}
 
 	got := readLog(t, s, c.LocalAddr().String())
 	var list []string

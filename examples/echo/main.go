@@ -6,8 +6,10 @@ package main
 
 import (
 	"flag"
+	"fmt"
 	"log"
 	"net/http"
+	"os"
 
 	"github.com/waitress-go/waitress"
 )
@@ -18,6 +20,11 @@ func main() {
 	flag.TextVar(&policy, "policy", policy, "where handlers run: pool, inline or adaptive")
 	native := flag.Bool("native", false, "serve without net/http's types")
 	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "echo: unknown argument %q\n", flag.Arg(0))
+		flag.Usage()
+		os.Exit(2)
+	}
 
 	app := &echo{log: newRequestLog(maxLogRequests, maxLogBytes)}
 	tasks := func(s *waitress.Server) {

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"mime"
@@ -11,6 +12,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // files is the handler. Immutable.
@@ -20,7 +22,7 @@ type files struct {
 }
 
 func newFiles(folder *os.Root) *files {
-	return &files{folder, http.FileServerFS(folder.FS())}
+	return &files{folder, http.FileServerFS(plainFS{folder})}
 }
 
 func (h *files) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -79,6 +81,19 @@ func (h *files) serveFile(w http.ResponseWriter, r *http.Request, name string) b
 	header.Set("ETag", fmt.Sprintf(`"%x-%x-%s"`, info.ModTime().UnixNano(), info.Size(), coding))
 	http.ServeContent(w, r, name, info.ModTime(), file)
 	return true
+}
+
+// plainFS has the files and folders of a Root, and nothing else.
+type plainFS struct{ *os.Root }
+
+// Open implements fs.FS. A pipe would be waited for, and a link that leads out of the Root is an error that no system has.
+func (f plainFS) Open(name string) (fs.File, error) {
+	info, err := f.Stat(name)
+	_, ofSystem := errors.AsType[syscall.Errno](err)
+	if err != nil && !ofSystem || err == nil && !info.IsDir() && !info.Mode().IsRegular() {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	return f.FS().Open(name)
 }
 
 // open returns the file of that name, or nil if there is none, or it can't be read: FileServer says why.

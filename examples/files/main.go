@@ -11,6 +11,7 @@ package main
 
 import (
 	"flag"
+	"fmt"
 	"log"
 	"os"
 
@@ -23,6 +24,10 @@ func main() {
 	dir := flags.String("dir", ".", "the `FOLDER` to serve")
 	s := new(waitress.Server)
 	_ = adjust.Parse(s, flags, os.Args[1:]) // it ends the program instead of returning an error
+	if flags.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "files: unknown argument %q; the folder is told by -dir\n", flags.Arg(0))
+		os.Exit(2)
+	}
 
 	folder, err := os.OpenRoot(*dir)
 	if err != nil {

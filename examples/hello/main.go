@@ -5,9 +5,11 @@ package main
 
 import (
 	"flag"
+	"fmt"
 	"io"
 	"log"
 	"net/http"
+	"os"
 
 	"github.com/waitress-go/waitress"
 )
@@ -17,6 +19,11 @@ func main() {
 	policy := waitress.PolicyPool
 	flag.TextVar(&policy, "policy", policy, "where handlers run: pool, inline or adaptive")
 	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "hello: unknown argument %q\n", flag.Arg(0))
+		flag.Usage()
+		os.Exit(2)
+	}
 
 	err := waitress.Serve(http.HandlerFunc(hello), waitress.Listen(*listen), waitress.WithPolicy(policy))
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"log"
 	"net/http"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"sync"
@@ -30,6 +31,11 @@ func main() {
 	listen := flag.String("listen", "127.0.0.1:8080", "`HOST:PORT` to serve on")
 	patience := flag.Duration("patience", time.Minute, "how long a client waits at most")
 	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "longpoll: unknown argument %q\n", flag.Arg(0))
+		flag.Usage()
+		os.Exit(2)
+	}
 
 	b := newBoard(*patience)
 	if err := waitress.Serve(nil, waitress.Listen(*listen), func(s *waitress.Server) { s.TaskHandler, s.Policy = b, waitress.PolicyInline }); err != nil {
