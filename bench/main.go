@@ -19,6 +19,7 @@ import (
 	"flag"
 	"fmt"
 	"log"
+	"maps"
 	"os"
 	"os/signal"
 	"slices"
@@ -78,7 +79,7 @@ func parseFlags(args []string) (*config, error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.IntVar(&c.rounds, "rounds", 3, "how often everything is measured")
 	seconds := f.Float64("seconds", 2, "time of one load; a measurement has one or two")
-	engineNames := f.String("engines", "own", "comma-separated `LIST`, own ("+names(own())+") or all: "+names(engines))
+	engineNames := f.String("engines", "own", "comma-separated `LIST`, own, which need no other module ("+names(own())+"), or all: "+names(engines))
 	scenarioNames := f.String("scenarios", "all", "comma-separated `LIST`, or all: "+names(scenarios))
 	f.StringVar(&c.base, "base", "nethttp", "the `ENGINE` that the others are set against")
 	f.IntVar(&c.idle, "idle", 15_000, "idle connections")
@@ -111,10 +112,57 @@ func parseFlags(args []string) (*config, error) {
 	if c.rounds < 1 || c.duration <= 0 || c.idle < 1 || c.rateFactor <= 0 {
 		return nil, errors.New("-rounds, -seconds, -idle and -rates must be above 0")
 	}
+	if c.procs < 0 {
+		return nil, errors.New("-gomaxprocs must not be below 0")
+	}
+	given := make(map[string]bool)
+	f.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	if c.from != "" {
+		return c, onlyReads(given)
+	}
 	var errs [2]error
 	c.engines, errs[0] = pickEngines(*engineNames)
 	c.scenarios, errs[1] = pick(scenarios, *scenarioNames)
-	return c, errors.Join(errs[:]...)
+	if err := errors.Join(errs[:]...); err != nil {
+		return nil, err
+	}
+	return c, c.check(given["base"])
+}
+
+// onlyReads returns an error if there are flags that say what is measured, where nothing is.
+func onlyReads(given map[string]bool) error {
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		if !slices.Contains([]string{"from", "json", "html", "svg"}, name) {
+			return fmt.Errorf("-%s says what to measure, and -from measures nothing", name)
+		}
+	}
+	return nil
+}
+
+// check returns an error if nothing comes of the engines with the scenarios, or no ratios where a base was chosen. It tells what is
+// left out besides.
+func (c *config) check(baseChosen bool) error {
+	has := func(name string) bool {
+		return slices.ContainsFunc(c.engines, func(e engine) bool { return e.name == name })
+	}
+	switch {
+	case has(c.base):
+	case baseChosen:
+		return fmt.Errorf("-base %s is not measured; that are %s", c.base, names(c.engines))
+	default:
+		log.Printf("no ratios: %s is not measured, and -base names no other", c.base)
+	}
+	left := 0
+	for _, sc := range c.scenarios {
+		if !slices.ContainsFunc(c.engines, func(e engine) bool { return e.has&sc.needs == sc.needs }) {
+			log.Printf("left out: %s: it needs what no engine of these has: %s", sc.name, names(c.engines))
+			left++
+		}
+	}
+	if left == len(c.scenarios) {
+		return errors.New("nothing is left to measure")
+	}
+	return nil
 }
 
 // A named is an entry of one of the tables that a user chooses from.
@@ -134,6 +182,11 @@ func pick[T named](table []T, list string) ([]T, error) {
 		return table, nil
 	}
 	wanted := strings.Split(list, ",")
+	for i, name := range wanted {
+		if slices.Contains(wanted[:i], name) {
+			return nil, fmt.Errorf("%q twice", name)
+		}
+	}
 	var picked []T
 	for _, e := range table {
 		if i := slices.Index(wanted, e.label()); i >= 0 {

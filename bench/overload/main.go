@@ -61,6 +61,14 @@ type result struct {
 	p50, p99 time.Duration
 }
 
+// quantile is how one of r's is printed: there is none where nobody was answered.
+func (r result) quantile(d time.Duration) string {
+	if r.goodput == 0 {
+		return "-"
+	}
+	return d.Round(time.Millisecond).String()
+}
+
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("overload: ")
@@ -69,14 +77,21 @@ func main() {
 	svgFile := flag.String("svg", "", "write the plot to `FILE`")
 	role := flag.String("serve", "", "be the server, \"all\" or \"target\": for the program itself")
 	flag.Parse()
+	if flag.NArg() > 0 {
+		log.Fatalf("unknown argument %q", flag.Arg(0))
+	}
 	if *role != "" {
 		log.Fatal(serve(*role == "target"))
+	}
+	length := time.Duration(*seconds * float64(time.Second))
+	if *rounds < 1 || length <= 0 {
+		log.Fatal("-rounds and -seconds must be above 0")
 	}
 	found := make(map[string][]result) // of all rounds, by server and load
 	for range *rounds {
 		for _, load := range loads {
 			for _, mode := range modes {
-				r, err := measure(mode, load, time.Duration(*seconds*float64(time.Second)))
+				r, err := measure(mode, load, length)
 				if err != nil {
 					log.Fatal(err)
 				}
@@ -94,8 +109,7 @@ func main() {
 			slices.SortFunc(these, func(a, b result) int { return cmp.Compare(a.goodput, b.goodput) })
 			r := these[len(these)/2]
 			all[i] = append(all[i], r)
-			fmt.Printf("| %.2f | %.0f | %.0f | %.0f | %v | %v |\n",
-				r.load, r.goodput, r.shed, r.late, r.p50.Round(time.Millisecond), r.p99.Round(time.Millisecond))
+			fmt.Printf("| %.2f | %.0f | %.0f | %.0f | %s | %s |\n", r.load, r.goodput, r.shed, r.late, r.quantile(r.p50), r.quantile(r.p99))
 		}
 	}
 	if *svgFile != "" {

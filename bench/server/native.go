@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"net/http"
@@ -60,7 +61,10 @@ func native(files string) waitress.TaskFunc {
 			}
 		default:
 			// Base leaves no way out of the folder.
-			err = sendFile(t, filepath.Join(files, filepath.Base(string(path))))
+			name, ok := bytes.CutPrefix(path, []byte("/file/"))
+			if !ok || files == "" || !sendFile(t, filepath.Join(files, filepath.Base(string(name)))) {
+				t.AnswerString(http.StatusNotFound, waitress.ContentTypeText, "404 page not found\n")
+			}
 		}
 		if err != nil {
 			t.AnswerString(http.StatusBadRequest, waitress.ContentTypeText, err.Error())
@@ -84,18 +88,19 @@ func writeBytes(t waitress.Task, n int) {
 	}
 }
 
-func sendFile(t waitress.Task, name string) error {
+// sendFile says whether there is such a file.
+func sendFile(t waitress.Task, name string) bool {
 	f, err := os.Open(name)
 	if err != nil {
-		return err
+		return false
 	}
 	defer func() { _ = f.Close() }()
 	info, err := f.Stat()
-	if err != nil {
-		return err
+	if err != nil || !info.Mode().IsRegular() {
+		return false
 	}
 	t.AddHeader("Content-Type", waitress.ContentTypeBinary)
 	// What fails once the answer has begun, ends the connection.
 	_ = t.SendFile(f, 0, info.Size())
-	return nil
+	return true
 }

@@ -28,6 +28,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -79,6 +80,12 @@ func main() {
 	server := flag.Bool("serve", false, "be the server: for the program itself")
 	victim := flag.String("attack", "", "be the attackers of `HOST:PORT`: for the program itself")
 	flag.Parse()
+	if flag.NArg() > 0 {
+		log.Fatalf("unknown argument %q", flag.Arg(0))
+	}
+	if *conns < 1 || *rounds < 1 {
+		log.Fatal("-conns and -rounds must be above 0")
+	}
 	switch {
 	case *server:
 		log.Fatal(serve())
@@ -88,7 +95,14 @@ func main() {
 		}
 		return
 	}
-	if err := run(*conns, *rounds); err != nil {
+	// Ending the context ends every process that was started.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, *conns, *rounds)
+	if ctx.Err() != nil {
+		err = errors.New("interrupted")
+	}
+	stop()
+	if err != nil {
 		log.Fatal(err)
 	}
 }
@@ -141,20 +155,20 @@ func serve() error {
 }
 
 // run makes the rounds and prints what was found.
-func run(conns, rounds int) error {
+func run(ctx context.Context, conns, rounds int) error {
 	dir, err := os.MkdirTemp("", "slowloris-")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	load := filepath.Join(dir, "load")
-	if out, err := exec.Command("go", "build", "-o", load, "github.com/waitress-go/waitress/bench/load").CombinedOutput(); err != nil { //nolint:noctx // it ends
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", load, "github.com/waitress-go/waitress/bench/load").CombinedOutput(); err != nil {
 		return fmt.Errorf("building the load: %w\n%s", err, out)
 	}
 	fmt.Printf("%d connections of each kind, deadlines of %v, a byte every %v; %d good requests a second\n", conns, timeout, every, rate)
 	var ratios []float64
 	for range rounds {
-		ratio, err := round(load, conns)
+		ratio, err := round(ctx, load, conns)
 		if err != nil {
 			return err
 		}
@@ -166,12 +180,11 @@ func run(conns, rounds int) error {
 }
 
 // round attacks a new server, and returns by how much the load's p99 has grown.
-func round(load string, conns int) (ratio float64, err error) {
+func round(ctx context.Context, load string, conns int) (ratio float64, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return 0, err
 	}
-	ctx := context.Background()
 	c, err := child.Start(ctx, "server", "", self, "-serve")
 	if err != nil {
 		return 0, err
@@ -184,16 +197,16 @@ func round(load string, conns int) (ratio float64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	quiet, err := ask(load, addr, before)
+	quiet, err := ask(ctx, load, addr, before)
 	if err != nil {
 		return 0, err
 	}
-	attackers := exec.Command("nice", "-n", "19", self, "-attack", addr, "-conns", strconv.Itoa(conns)) //nolint:noctx // watch ends it
+	attackers := exec.CommandContext(ctx, "nice", "-n", "19", self, "-attack", addr, "-conns", strconv.Itoa(conns)) // watch ends it, too
 	attackers.Stdout, attackers.Stderr = os.Stdout, os.Stderr
 	if err := attackers.Start(); err != nil {
 		return 0, err
 	}
-	busy, err := ask(load, addr, during)
+	busy, err := ask(ctx, load, addr, during)
 	if err = errors.Join(err, attackers.Wait()); err != nil {
 		return 0, err
 	}
@@ -202,7 +215,7 @@ func round(load string, conns int) (ratio float64, err error) {
 }
 
 // ask runs the load, and returns how long its answers took.
-func ask(load, addr string, d time.Duration) (*meter.Latency, error) {
+func ask(ctx context.Context, load, addr string, d time.Duration) (*meter.Latency, error) {
 	order, err := json.Marshal(meter.Order{
 		Addr: addr, Warmup: time.Second, Duration: d, MaxDelay: giveUp,
 		Groups: []meter.Group{{Conns: 32, Rate: rate, Kinds: []meter.Kind{{Name: "hello", Head: goodHead, Share: 1, Content: hello}}}},
@@ -210,7 +223,6 @@ func ask(load, addr string, d time.Duration) (*meter.Latency, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx := context.Background()
 	c, err := child.Start(ctx, "load", string(order)+"\n", load)
 	if err != nil {
 		return nil, err
