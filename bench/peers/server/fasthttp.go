@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"strconv"
@@ -56,7 +57,11 @@ func fastHTTPHandler(file fasthttp.RequestHandler) fasthttp.RequestHandler {
 		case "/upload":
 			c.SetBodyString(strconv.Itoa(len(c.PostBody())))
 		default:
-			file(c)
+			if bytes.HasPrefix(c.Path(), []byte("/file/")) {
+				file(c)
+			} else {
+				c.NotFound()
+			}
 		}
 		if err != nil {
 			c.Error(err.Error(), fasthttp.StatusBadRequest)

@@ -75,7 +75,9 @@ func All(t *testing.T, serve app.Engine, o *app.Options) {
 		"GET /bytes?n=100000 HTTP/1.1\r\nHost: h\r\n\r\n"+
 		"POST /echo"+post+"POST /upload"+post,
 		string(app.JSON()), app.Hello, app.Hello, string(make([]byte, 100_000)), "content", "7")
-	for _, path := range []string{"/sleep?ms=x", "/busy?kib=-1", "/bytes?n=99999999999"} {
+	for path, status := range map[string]int{
+		"/sleep?ms=x": 400, "/busy?kib=-1": 400, "/bytes?n=99999999999": 400, "/none": 404, "/file/none": 404,
+	} {
 		c := dial(t, addr)
 		if _, err := io.WriteString(c, "GET "+path+" HTTP/1.1\r\nHost: h\r\n\r\n"); err != nil {
 			t.Fatal(err)
@@ -85,8 +87,8 @@ func All(t *testing.T, serve app.Engine, o *app.Options) {
 			t.Fatal(err)
 		}
 		_ = got.Body.Close()
-		if got.StatusCode != http.StatusBadRequest {
-			t.Errorf("%s: %s", path, got.Status)
+		if got.StatusCode != status {
+			t.Errorf("%s: %s, want %d", path, got.Status, status)
 		}
 	}
 }
