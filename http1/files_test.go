@@ -441,3 +441,50 @@ func TestFileWriteTimeout(t *testing.T) {
 		}
 	})
 }
+
+// A trickle reads a thousand bytes a second, n times.
+type trickle struct{ n int }
+
+func (r *trickle) Read(p []byte) (int, error) {
+	if r.n--; r.n < 0 {
+		return 0, io.EOF
+	}
+	time.Sleep(time.Second)
+	return copy(p, text(1000)), nil
+}
+
+// TestCopySlowSource: what is copied from a slow source leaves as it comes, where the answer's length was declared, as it does with
+// net/http over TCP; other answers wait for a Flush.
+func TestCopySlowSource(t *testing.T) {
+	for _, tt := range []struct {
+		name, declared string
+		streams        bool
+	}{
+		{"declared", "3000", true},
+		{"chunked", "", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+				s := newSim(t, 1, reactortest.Faults{}, simConfig{policy: p}, func(w http.ResponseWriter, _ *http.Request) {
+					if tt.declared != "" {
+						w.Header().Set("Content-Length", tt.declared)
+					}
+					if n, err := io.Copy(w, &trickle{n: 3}); n != 3000 || err != nil {
+						t.Errorf("copied %d, %v", n, err)
+					}
+				})
+				c, tap := s.send(get)
+				time.Sleep(1500 * time.Millisecond)
+				got, _ := tap.soFar()
+				if i := strings.Index(got, "\r\n\r\n"); (i >= 0 && len(got) == i+4+1000) != tt.streams {
+					t.Errorf("%d bytes have come after the first second", len(got))
+				}
+				time.Sleep(2 * time.Second)
+				if got, _ := tap.soFar(); len(got) < 3000 {
+					t.Errorf("%d bytes have come", len(got))
+				}
+				c.Close()
+			})
+		})
+	}
+}

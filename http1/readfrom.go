@@ -38,8 +38,28 @@ func (w *writer) ReadFrom(src io.Reader) (n int64, err error) {
 	return n + m, err
 }
 
-// A plainWriter hides ReadFrom from io.Copy.
-type plainWriter struct{ io.Writer }
+// A copyWriter hides ReadFrom from io.Copy. Of an answer of declared length it sends what there is when a read was short: the source
+// may take its time, and whoever copies from it can't flush. net/http sends all that ReadFrom reads for such an answer.
+type copyWriter struct{ w *writer }
+
+func (c copyWriter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	if err == nil && len(p) < copyBuffer {
+		err = c.w.sendPart()
+	}
+	return n, err
+}
+
+// sendPart flushes an answer of declared length, if more of it is to come.
+func (w *writer) sendPart() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r := w.response
+	if r == nil || r.isHead || r.written >= r.contentLength { // -1 where none is declared
+		return nil
+	}
+	return r.flush()
+}
 
 func (w *writer) copy(src io.Reader) (int64, error) {
 	if l, ok := src.(*io.LimitedReader); ok && l.N <= 0 {
@@ -47,7 +67,7 @@ func (w *writer) copy(src io.Reader) (int64, error) {
 	}
 	p := reactor.GetBuffer(copyBuffer)
 	defer reactor.PutBuffer(p)
-	return io.CopyBuffer(plainWriter{w}, src, p)
+	return io.CopyBuffer(copyWriter{w}, src, p)
 }
 
 // A file is what is used of an *os.File.

@@ -352,9 +352,11 @@ func TestSuspendStream(t *testing.T) {
 				fmt.Fprintf(&want, "event %d of /path %s\n", i+1, strings.Repeat("x", (i+1)*300))
 			}
 			c := s.dial()
-			if _, err := io.WriteString(c, get+with("Connection: close")); err != nil {
-				t.Fatal(err)
-			}
+			go func() { // the buffers may have no room for both before an answer was read
+				if _, err := io.WriteString(c, get+with("Connection: close")); err != nil {
+					t.Error(err)
+				}
+			}()
 			stream, err := c.ReadAll()
 			if err != nil {
 				t.Fatal(err)
