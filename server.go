@@ -170,8 +170,8 @@ type Server struct {
 	// length was not declared. Default: no bound; a body that nobody reads takes no memory.
 	MaxBodyBytes int64
 
-	// MinBodyRate is how many bytes a second of a request's content must come on average, counted from when it was waited for
-	// first, and with BodyTimeout for a start: one byte now and then does not keep a connection. Default: 100; negative: none.
+	// MinBodyRate is how many bytes a second of a request's content must come on average, of the time that it is waited for, and
+	// with BodyTimeout for a start: one byte now and then does not keep a connection. Default: 100; negative: none.
 	MinBodyRate int
 
 	// MinWriteRate is how many bytes a second a client must take on average of the output that waits for it, counted from

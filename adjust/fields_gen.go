@@ -33,7 +33,7 @@ var documented = []documentation{
 	{"MaxRequestLine", "Limits", "MaxRequestLine bounds the request line: 414 above it. Default: 48 KiB."},
 	{"MaxHeaders", "Limits", "MaxHeaders bounds the number of field lines of a request: 431 above it. Default: 256."},
 	{"MaxBodyBytes", "Limits", "MaxBodyBytes bounds the content of a request, in decoded bytes: 413, or a read error in the handler where the length was not declared. Default: no bound; a body that nobody reads takes no memory."},
-	{"MinBodyRate", "Limits", "MinBodyRate is how many bytes a second of a request's content must come on average, counted from when it was waited for first, and with BodyTimeout for a start: one byte now and then does not keep a connection. Default: 100; negative: none."},
+	{"MinBodyRate", "Limits", "MinBodyRate is how many bytes a second of a request's content must come on average, of the time that it is waited for, and with BodyTimeout for a start: one byte now and then does not keep a connection. Default: 100; negative: none."},
 	{"MinWriteRate", "Limits", "MinWriteRate is how many bytes a second a client must take on average of the output that waits for it, counted from when it began to wait, and with WriteStallTimeout for a start. Default: 100; negative: none."},
 	{"BufferRequests", "Limits", "BufferRequests calls a handler only when all of the request's content has been received: no slow upload holds a thread, Request.ContentLength is always known, and Request.Body is an io.Seeker too. BodyTimeout and ReadTimeout bound the wait, 408, and 507 says that there was no room."},
 	{"InbufOverflow", "Limits", "InbufOverflow is how many bytes of a request's content may be in memory with BufferRequests; the others are in a temporary file, in TempDir. Default: 512 KiB."},

@@ -277,7 +277,9 @@ func (b *body) await() error {
 		return err
 	}
 	ch.awaitBody()
-	return ch.WaitReadable()
+	err := ch.WaitReadable()
+	ch.x.noteWait(0)
+	return err
 }
 
 // bodyEnded is what a reader sees when the connection ended before the body did.

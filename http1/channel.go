@@ -3,6 +3,7 @@
 package http1
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -100,8 +101,9 @@ type exchange struct {
 	response response
 	drained  int64 // bytes of the body that were thrown away
 
-	waitBegan atomic.Int64 // when the body was waited for first, in Unix nanoseconds, or 0
-	received  atomic.Int64 // bytes of it that have come since
+	waitBegan atomic.Int64 // when the wait for the body that is under way began, in Unix nanoseconds, or 0
+	waited    atomic.Int64 // how long it was waited for before, in nanoseconds
+	received  atomic.Int64 // bytes of it that have come since the first wait
 
 	hijacked     bool         // the handler took the connection: channel is its loop's, and no longer to be touched
 	continues    bool         // the request has Expect: 100-continue
@@ -696,8 +698,9 @@ func (ch *channel) takeExchange() *exchange {
 func (x *exchange) begin(head *httpparse.Head) {
 	x.body = nil
 	x.drained = 0
-	if x.waitBegan.Load() != 0 {
+	if x.waitBegan.Load() != 0 || x.waited.Load() != 0 {
 		x.waitBegan.Store(0)
+		x.waited.Store(0)
 	}
 	x.continues = head.Continue
 	if x.readDeadline.Load() != 0 {
@@ -1167,10 +1170,19 @@ func (ch *channel) linger(t *reactor.Turn) want {
 
 // awaitBody is called by who is about to wait for more of a body, its reader or the loop.
 func (ch *channel) awaitBody() {
-	if x := ch.x; x.waitBegan.Load() == 0 && x.waitBegan.CompareAndSwap(0, time.Now().UnixNano()) {
+	if x := ch.x; x.waited.Load() == 0 && x.waitBegan.Load() == 0 {
 		x.received.Store(0)
 	}
+	ch.x.noteWait(time.Now().UnixNano())
 	ch.setBodyDeadline()
+}
+
+// noteWait notes that a wait for the body begins now, and with 0 that there is none. What a handler does between its reads is not
+// the client's time.
+func (x *exchange) noteWait(now int64) {
+	if began := x.waitBegan.Swap(now); began != 0 {
+		x.waited.Add(max(cmp.Or(now, time.Now().UnixNano())-began, 1))
+	}
 }
 
 // setBodyDeadline bounds how long a body's reader, or the drain, waits for the next bytes. They call it, and whoever has changed
@@ -1178,10 +1190,13 @@ func (ch *channel) awaitBody() {
 func (ch *channel) setBodyDeadline() {
 	c := &ch.server().config
 	d := c.BodyTimeout
-	if began := ch.x.waitBegan.Load(); c.MinBodyRate > 0 && d > 0 && began != 0 {
-		// What has come pays for the time that has passed since the first wait, and BodyTimeout is in advance.
-		spent := float64(time.Now().UnixNano() - began)
-		if unpaid := spent - float64(ch.x.received.Load())/float64(c.MinBodyRate)*float64(time.Second); unpaid > 0 {
+	if c.MinBodyRate > 0 && d > 0 {
+		// What has come pays for the time that it was waited for, and BodyTimeout is in advance.
+		spent := ch.x.waited.Load()
+		if began := ch.x.waitBegan.Load(); began != 0 {
+			spent += time.Now().UnixNano() - began
+		}
+		if unpaid := float64(spent) - float64(ch.x.received.Load())/float64(c.MinBodyRate)*float64(time.Second); unpaid > 0 {
 			d = max(d-time.Duration(unpaid), 1)
 		}
 	}

@@ -3,6 +3,7 @@
 package http1
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"io"
@@ -130,6 +131,47 @@ func TestQueueFull(t *testing.T) {
 		a.Close()
 		b.Close()
 		c.Close()
+	})
+}
+
+// TestMinBodyRateOfSlowHandler: what the handler does between its reads is not the client's time.
+func TestMinBodyRateOfSlowHandler(t *testing.T) {
+	inBubbles(t, func(t *testing.T, p dispatch.Policy) {
+		const records = 100
+		s := newSim(t, 1, reactortest.Faults{}, simConfig{policy: p, Config: Config{MinBodyRate: 100, BodyTimeout: time.Second}}, func(w http.ResponseWriter, r *http.Request) {
+			c := http.NewResponseController(w)
+			if err := c.EnableFullDuplex(); err != nil {
+				t.Error(err)
+			}
+			for i := range records {
+				if _, err := io.ReadFull(r.Body, make([]byte, 10)); err != nil {
+					t.Errorf("record %d: %v", i, err)
+					return
+				}
+				time.Sleep(time.Minute)
+				io.WriteString(w, "next\n")
+				if err := c.Flush(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		c := s.dial()
+		fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s", 10*records, text(10))
+		answered := 0
+		for lines := bufio.NewScanner(c); lines.Scan(); {
+			if lines.Text() != "next" {
+				continue
+			}
+			answered++
+			time.Sleep(100 * time.Millisecond) // 100 bytes a second
+			if answered < records {
+				io.WriteString(c, text(10))
+			}
+		}
+		c.Close()
+		if answered != records {
+			t.Errorf("%d records were answered", answered)
+		}
 	})
 }
 

@@ -42,7 +42,7 @@ type Config struct {
 	// one. nil: there is no bound.
 	Memory *reactor.Memory
 
-	// MinBodyRate is how many bytes a second of a body must come on average, from the first wait for it on and with BodyTimeout
+	// MinBodyRate is how many bytes a second of a body must come on average, while it is waited for and with BodyTimeout
 	// for a start. 0: any.
 	MinBodyRate int
 
