@@ -124,6 +124,21 @@ func (b *body) Close() error {
 	return nil
 }
 
+// unwanted is called when the answer has begun to leave, after which who hasn't read the body hardly will. Where all of it has come,
+// and nothing behind it, the peer's end is one from then on. net/http throws such a body away by then.
+func (b *body) unwanted() {
+	if b == nil || !b.mu.TryLock() { // or somebody reads it
+		return
+	}
+	defer b.unlock()
+	if b.closed || b.channel == nil || b.collected != nil || b.err != nil || b.decoder != nil {
+		return
+	}
+	if ch := b.channel; b.left <= int64(len(ch.in)-ch.at) && onlyEmptyLines(ch.in[ch.at+int(b.left):]) {
+		ch.beQuiet()
+	}
+}
+
 func (b *body) unlock() {
 	b.mu.Unlock()
 	if free := b.interrupter.Swap(nil); free != nil {

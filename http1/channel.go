@@ -288,8 +288,10 @@ func (ch *channel) over() bool {
 }
 
 // onlyEmptyLines says whether there is no input, or only what may come between requests (RFC 9112 §2.2).
-func (ch *channel) onlyEmptyLines() bool {
-	for _, c := range ch.in[ch.at:] {
+func (ch *channel) onlyEmptyLines() bool { return onlyEmptyLines(ch.in[ch.at:]) }
+
+func onlyEmptyLines(p []byte) bool {
+	for _, c := range p {
 		if c != '\r' && c != '\n' {
 			return false
 		}
@@ -314,9 +316,13 @@ func (ch *channel) PeerGone() {
 
 // usedUp notes that the body was read to its end. Whoever reads it.
 func (ch *channel) usedUp() {
-	if !ch.onlyEmptyLines() {
-		return
+	if ch.onlyEmptyLines() {
+		ch.beQuiet()
 	}
+}
+
+// beQuiet notes that nothing waits that came before the peer's end. On whoever has the input.
+func (ch *channel) beQuiet() {
 	ch.quiet.Store(true)
 	if ch.HalfClosed() && ch.Gone() { // which was no reason to cancel when it was reported
 		ch.PeerGone()

@@ -74,6 +74,9 @@ func TestContextOfDeparture(t *testing.T) {
 		{"body closed, end", post10, "close", end, true, false},
 		{"chunked body closed, end", chunks, "close", end, true, false},
 		{"body closed, another request, end", post10 + get, "close", end, false, true},
+		{"unread body at hand, flushed, end", post10, "flush", end, true, false},
+		{"unread body at hand, flushed, another request, end", post10 + get, "flush", end, false, true},
+		{"large unread body, flushed, end", body + text(1000), "flush", end, false, true},
 		{"body cut off and closed", post10[:len(post10)-5], "close", end, false, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -91,6 +94,8 @@ func TestContextOfDeparture(t *testing.T) {
 					}
 				case "close":
 					r.Body.Close()
+				case "flush":
+					w.(http.Flusher).Flush()
 				}
 				select {
 				case <-r.Context().Done():

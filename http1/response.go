@@ -430,6 +430,9 @@ func (r *response) flush() error {
 	if r.err == nil {
 		r.err = r.x.channel.Conn.Flush()
 	}
+	if !r.fullDuplex {
+		r.x.body.unwanted()
+	}
 	return r.err
 }
 
