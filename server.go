@@ -246,8 +246,8 @@ type Server struct {
 	// TaskHandler it is UrgentTask that is asked. Default: none.
 	Urgent func(*http.Request) bool
 
-	// UrgentTask is Urgent in a Server with a TaskHandler. The Task may only be asked, for what it says of its request; the
-	// TaskHandler gets another one. Default: none.
+	// UrgentTask is Urgent in a Server with a TaskHandler. The Task may only be asked, for what it says of its request, and
+	// panics at all else, which costs the connection; the TaskHandler gets another one. Default: none.
 	UrgentTask func(Task) bool
 
 	// Loops is the number of event loops. Default: one per GOMAXPROCS.

@@ -53,7 +53,8 @@ type Preset = http1.Preset
 
 // NewPreset returns the Preset for a status, a Content-Type, which is left out where it is empty, and more fields, given as names
 // and values in turn. It panics where these are none, or such as the server must set for each answer by itself:
-// Connection, Content-Length and Transfer-Encoding. A Date or Server field takes the place of the server's own.
+// Connection, Content-Length and Transfer-Encoding. A Date or Server field takes the place of the server's own, and another
+// Content-Type that of contentType.
 func NewPreset(status int, contentType string, namesAndValues ...string) *Preset {
 	return http1.NewPreset(status, contentType, namesAndValues...)
 }
