@@ -12,7 +12,6 @@ import (
 	"path"
 	"strconv"
 	"strings"
-	"syscall"
 )
 
 // files is the handler. Immutable.
@@ -83,13 +82,19 @@ func (h *files) serveFile(w http.ResponseWriter, r *http.Request, name string) b
 	return true
 }
 
+// A systemError is a syscall.Errno, or what Plan 9 has for it.
+type systemError interface {
+	error
+	Temporary() bool
+}
+
 // plainFS has the files and folders of a Root, and nothing else.
 type plainFS struct{ *os.Root }
 
 // Open implements fs.FS. A pipe would be waited for, and a link that leads out of the Root is an error that no system has.
 func (f plainFS) Open(name string) (fs.File, error) {
 	info, err := f.Stat(name)
-	_, ofSystem := errors.AsType[syscall.Errno](err)
+	_, ofSystem := errors.AsType[systemError](err)
 	if err != nil && !ofSystem || err == nil && !info.IsDir() && !info.Mode().IsRegular() {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}
