@@ -102,26 +102,31 @@ func (b *body) Read(p []byte) (int, error) {
 func (b *body) Close() error {
 	b.mu.Lock()
 	defer b.unlock()
-	if b.closed || b.channel == nil || b.collected != nil || b.err != nil {
-		b.closed = true
+	unread := b.unread()
+	b.closed = true
+	if !unread {
 		return nil
 	}
-	b.closed = true
 	if ch := b.channel; b.decoder == nil && (b.left >= maxDrain || b.left > int64(len(ch.in)-ch.at)) {
 		return nil
 	}
-	switch err := b.discard(&b.channel.x.drained); err {
-	case io.EOF:
-		b.err = err
+	err := b.discard(&b.channel.x.drained)
+	if err == reactor.ErrAgain {
+		return nil
+	}
+	b.err = err
+	if err == io.EOF {
 		if b.decoder != nil {
 			b.setTrailer()
 		}
 		b.channel.usedUp()
-	case reactor.ErrAgain:
-	default:
-		b.err = err
 	}
 	return nil
+}
+
+// unread says whether the body can still be read from the channel, and was not read to its end. Under mu.
+func (b *body) unread() bool {
+	return !b.closed && b.channel != nil && b.collected == nil && b.err == nil
 }
 
 // unwanted is called when the answer has begun to leave, after which who hasn't read the body hardly will. Where all of it has come,
@@ -131,7 +136,7 @@ func (b *body) unwanted() {
 		return
 	}
 	defer b.unlock()
-	if b.closed || b.channel == nil || b.collected != nil || b.err != nil || b.decoder != nil {
+	if !b.unread() || b.decoder != nil {
 		return
 	}
 	if ch := b.channel; b.left <= int64(len(ch.in)-ch.at) && onlyEmptyLines(ch.in[ch.at+int(b.left):]) {
@@ -293,7 +298,7 @@ func (b *body) await() error {
 	}
 	ch.awaitBody()
 	err := ch.WaitReadable()
-	ch.x.noteWait(0)
+	ch.x.endWait(time.Now().UnixNano())
 	return err
 }
 

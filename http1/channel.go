@@ -3,7 +3,6 @@
 package http1
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -1176,18 +1175,19 @@ func (ch *channel) linger(t *reactor.Turn) want {
 
 // awaitBody is called by who is about to wait for more of a body, its reader or the loop.
 func (ch *channel) awaitBody() {
-	if x := ch.x; x.waited.Load() == 0 && x.waitBegan.Load() == 0 {
+	x, now := ch.x, time.Now().UnixNano()
+	if x.waited.Load() == 0 && x.waitBegan.Load() == 0 {
 		x.received.Store(0)
 	}
-	ch.x.noteWait(time.Now().UnixNano())
+	x.endWait(now)
+	x.waitBegan.Store(now)
 	ch.setBodyDeadline()
 }
 
-// noteWait notes that a wait for the body begins now, and with 0 that there is none. What a handler does between its reads is not
-// the client's time.
-func (x *exchange) noteWait(now int64) {
-	if began := x.waitBegan.Swap(now); began != 0 {
-		x.waited.Add(max(cmp.Or(now, time.Now().UnixNano())-began, 1))
+// endWait notes that the body is not waited for any more. What a handler does between its reads is not the client's time.
+func (x *exchange) endWait(now int64) {
+	if began := x.waitBegan.Swap(0); began != 0 {
+		x.waited.Add(max(now-began, 1))
 	}
 }
 
@@ -1202,8 +1202,8 @@ func (ch *channel) setBodyDeadline() {
 		if began := ch.x.waitBegan.Load(); began != 0 {
 			spent += time.Now().UnixNano() - began
 		}
-		if unpaid := float64(spent) - float64(ch.x.received.Load())/float64(c.MinBodyRate)*float64(time.Second); unpaid > 0 {
-			d = max(d-time.Duration(unpaid), 1)
+		if unpaid := time.Duration(spent) - reactor.AtRate(ch.x.received.Load(), c.MinBodyRate); unpaid > 0 {
+			d = max(d-unpaid, 1)
 		}
 	}
 	for {

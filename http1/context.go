@@ -164,18 +164,17 @@ func (c *requestContext) peerGone() {
 }
 
 // end ends the context with its request, which is about to let go of the connection. On the owner of the channel.
-func (c *requestContext) end() {
-	c.mu.Lock()
-	if c.asked != nil {
-		c.asked.over = true
-	}
-	c.mu.Unlock()
-	c.cancel(context.Canceled)
-}
+func (c *requestContext) end() { c.stop(context.Canceled, true) }
 
 // cancel ends the context. Any goroutine; the first error stays.
-func (c *requestContext) cancel(err error) {
+func (c *requestContext) cancel(err error) { c.stop(err, false) }
+
+// stop is cancel, or end if the request is over.
+func (c *requestContext) stop(err error, over bool) {
 	c.mu.Lock()
+	if over && c.asked != nil {
+		c.asked.over = true
+	}
 	if c.err != nil {
 		c.mu.Unlock()
 		return

@@ -93,15 +93,13 @@ func specialField[S string | []byte](name S) fieldSet {
 func appendWithout(p, lines []byte, drop fieldSet) []byte {
 	for len(lines) > 0 {
 		end := bytes.IndexByte(lines, '\n') + 1
-		if name, _, _ := bytes.Cut(lines[:end], colon); specialField(name)&drop == 0 {
+		if name := lines[:bytes.IndexByte(lines, ':')]; specialField(name)&drop == 0 {
 			p = append(p, lines[:end]...)
 		}
 		lines = lines[end:]
 	}
 	return p
 }
-
-var colon = []byte{':'}
 
 // appendLine is appendField for one value: the value without the whitespace around it, and with line breaks made spaces.
 func appendLine[N, V string | []byte](p []byte, name N, value V) []byte {

@@ -449,10 +449,7 @@ func (c *Conn) expire(t *Turn, now int64) {
 		if w&taskOwned == 0 {
 			if w&(wordClosed|wordDoomed) == 0 { // its task may have ended it since
 				c.readAt.Store(never)
-				// Before Expired, which may lose the turn, and the connection with it.
-				if at := c.nextDeadline(w, now); at != never {
-					c.home().schedule(c, tickFor(at, now))
-				}
+				c.scheduleNext(w, now) // before Expired, which may lose the turn, and the connection with it
 				c.proto.Expired(t)
 			}
 			return
@@ -465,9 +462,14 @@ func (c *Conn) expire(t *Turn, now int64) {
 			break
 		}
 	}
-	if w := c.word.Load(); w&wordClosed != 0 {
-		return
-	} else if at := c.nextDeadline(w, now); at != never {
+	if w := c.word.Load(); w&wordClosed == 0 {
+		c.scheduleNext(w, now)
+	}
+}
+
+// scheduleNext puts c back into the wheel for nextDeadline.
+func (c *Conn) scheduleNext(w uint32, now int64) {
+	if at := c.nextDeadline(w, now); at != never {
 		c.home().schedule(c, tickFor(at, now))
 	}
 }

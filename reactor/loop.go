@@ -39,10 +39,9 @@ type Loop struct {
 	nextOp  int
 	due     []*Conn // connections whose timers came up, of which the first nextDue are done
 	nextDue int
-	cost    int64  // nanoseconds that an event has taken lately
-	drains  uint32 // how many opDrains are done
-	gone    bool   // aborted is closed
-	aborted chan struct{}
+	cost    int64         // nanoseconds that an event has taken lately
+	drains  uint32        // how many opDrains are done
+	aborted chan struct{} // closed when the first opAbort is done
 	ended   chan struct{}
 }
 
@@ -315,8 +314,9 @@ func (l *Loop) runPosted(t *Turn) bool {
 		case opAbort:
 			l.each(func(c *Conn) { c.abort() })
 			l.closeDead()
-			if !l.gone {
-				l.gone = true
+			select {
+			case <-l.aborted:
+			default:
 				close(l.aborted)
 			}
 		case opSurvey:
